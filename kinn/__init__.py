@@ -1,0 +1,30 @@
+"""Physics-informed Kolmogorov-Arnold networks for PDEs on meshes."""
+
+from kinn import fem as fem
+from kinn.bases import BSpline as BSpline
+from kinn.bases import Chebyshev as Chebyshev
+from kinn.bases import Gaussian as Gaussian
+from kinn.geometry import Interval as Interval
+from kinn.geometry import Mesh as Mesh
+from kinn.networks import KAN as KAN
+from kinn.networks import MLP as MLP
+from kinn.optimize import Adam as Adam
+from kinn.optimize import GaussNewton as GaussNewton
+from kinn.result import Status as Status
+from kinn.solution import Solution as Solution
+from kinn.solution import load as load
+from kinn.solver import solve as solve
+from kinn.statement import Coefficient as Coefficient
+from kinn.statement import Condition as Condition
+from kinn.statement import Dirichlet as Dirichlet
+from kinn.statement import Equation as Equation
+from kinn.statement import Field as Field
+from kinn.statement import Initial as Initial
+from kinn.statement import Neumann as Neumann
+from kinn.statement import Observations as Observations
+from kinn.statement import Parameter as Parameter
+from kinn.statement import Problem as Problem
+from kinn.statement import Robin as Robin
+from kinn.statement import StatementError as StatementError
+from kinn.statement import div as div
+from kinn.statement import grad as grad

@@ -1,0 +1,144 @@
+"""Sums of squares over points: `sum_n |row_n|^2` with `row_n = factor sqrt(weight_n) (f(jets at x_n) - target_n)`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kinn.formulations.program import Program
+from kinn.formulations.surrogate import Surrogate, select
+from kinn.formulations.unknowns import Unknowns
+from kinn.geometry.points import Points
+from kinn.networks import Tape
+
+CHUNK = 1024
+
+
+@dataclass
+class NormalEquations:
+    """`J'J`, `J'r` and `r'r` of a sum of squares, filled chunk by chunk: memory P^2 whatever the number of rows."""
+
+    gram: Tensor
+    gradient: Tensor
+    loss: float = 0.0
+
+    @staticmethod
+    def zeros(unknowns: Unknowns) -> NormalEquations:
+        like, size = unknowns.free, unknowns.size
+        return NormalEquations(like.new_zeros(size, size), like.new_zeros(size))
+
+    def add(self, rows: Tensor, jacobian: Tensor) -> None:
+        self.gram.addmm_(jacobian.T, jacobian)
+        self.gradient.addmv_(jacobian.T, rows)
+        self.loss += (rows @ rows).item()
+
+
+class Block(ABC):
+    """One named term of the loss."""
+
+    name: str
+
+    @abstractmethod
+    def loss(self, unknowns: Unknowns) -> float:
+        """The sum of squares."""
+
+    @abstractmethod
+    def gradient(self, unknowns: Unknowns) -> tuple[float, Tensor]:
+        """The sum of squares and its gradient (P,)."""
+
+    @abstractmethod
+    def accumulate(self, unknowns: Unknowns, into: NormalEquations) -> None:
+        """Add this term's loss, gradient and Gauss-Newton matrix."""
+
+
+class PointBlock(Block):
+    """A term whose rows belong to single points.
+
+    Args:
+        name: the user's name of the term.
+        program: its residuals, `k` expressions.
+        points: x (n, d), weights that are normalized to sum 1, normals.
+        surrogate: for the tables of its lift; any surrogate of the problem serves.
+        factor: what one unit of the residual counts.
+        target: measured values (n,) that the expression should equal, or None for zero.
+        sums: whether the weights are used as they are (data) instead of making a mean.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        program: Program,
+        points: Points,
+        surrogate: Surrogate,
+        factor: float = 1.0,
+        target: Tensor | None = None,
+        sums: bool = False,
+    ) -> None:
+        self.name, self.program, self.factor = name, program, factor
+        like = surrogate.center
+        self.x = torch.as_tensor(points.x).to(like)
+        self.normal = None if points.normal is None else torch.as_tensor(points.normal).to(like)
+        weight = torch.as_tensor(points.weight).to(like)
+        self.root = (weight if sums else weight / weight.sum()).sqrt()
+        self.target = None if target is None else target.to(like)
+        self.space = surrogate.space(program.jets)
+        self.lift = surrogate.tabulate(self.x, self.space)
+        self.tables = program.tabulate(self.x)
+
+    def rows(self, unknowns: Unknowns, part: slice, parameters: Tensor, tape: Tape | None = None) -> Tensor:
+        """(k, n) weighted residuals of the points in `part`."""
+        x = self.x[part]
+        lift = None if self.lift is None else (self.lift[0][:, part], self.lift[1][:, part])
+        jets = unknowns.surrogate.jets(x, self.space, tape, lift)
+        z = select(jets, self.program.jets, self.space)
+        normal = None if self.normal is None else self.normal[part]
+        values = self.program(z, x, normal, parameters, self.tables[:, part])
+        if self.target is not None:
+            values = values - self.target[part]
+        return values * (self.factor * self.root[part])
+
+    def parts(self) -> list[slice]:
+        return [slice(start, start + CHUNK) for start in range(0, len(self.x), CHUNK)]
+
+    def residuals(self, unknowns: Unknowns) -> Tensor:
+        """(k, n) weighted residuals of all points."""
+        with torch.no_grad():
+            parameters = unknowns.parameters()
+            return torch.cat([self.rows(unknowns, part, parameters) for part in self.parts()], 1)
+
+    def loss(self, unknowns: Unknowns) -> float:
+        return self.residuals(unknowns).square().sum().item()
+
+    def jacobian(self, unknowns: Unknowns, part: slice) -> tuple[Tensor, Tensor]:
+        """Rows (k n,) and their Jacobian (k n, P): one backward pass for each of the k residuals, none for each point."""
+        n = len(self.x[part])
+        tape = Tape()
+        with torch.enable_grad():
+            free = unknowns.free[:, None].expand(-1, n).clone().requires_grad_()
+            rows = self.rows(unknowns, part, unknowns.parameters(free), tape)
+            blocks = [self._row_jacobian(row, tape, free) for row in rows]
+        return rows.detach().flatten(), torch.cat(blocks)
+
+    def _row_jacobian(self, row: Tensor, tape: Tape, free: Tensor) -> Tensor:
+        wanted = [*tape.outputs, free]
+        if row.requires_grad:
+            adjoints = torch.autograd.grad(row.sum(), wanted, retain_graph=True, allow_unused=True)
+        else:
+            adjoints = (None,) * len(wanted)
+        own = torch.zeros_like(free) if adjoints[-1] is None else adjoints[-1]
+        return torch.cat([tape.jacobian(list(adjoints[:-1])), own.T], 1)
+
+    def gradient(self, unknowns: Unknowns) -> tuple[float, Tensor]:
+        loss, gradient = 0.0, unknowns.free.new_zeros(unknowns.size)
+        for part in self.parts():
+            rows, jacobian = self.jacobian(unknowns, part)
+            gradient += 2 * jacobian.T @ rows
+            loss += (rows @ rows).item()
+        return loss, gradient
+
+    def accumulate(self, unknowns: Unknowns, into: NormalEquations) -> None:
+        for part in self.parts():
+            into.add(*self.jacobian(unknowns, part))

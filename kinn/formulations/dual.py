@@ -1,0 +1,113 @@
+"""The weak form in the dual norm on test spaces that grow with the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinn.formulations.blocks import Block, PointBlock
+from kinn.formulations.estimate import nodal_values
+from kinn.formulations.form import Form
+from kinn.formulations.galerkin import GalerkinSpace
+from kinn.formulations.program import Program
+from kinn.formulations.scaling import measure, probes_of, sample_term, term_sizes, unit_surrogate, with_amplitude
+from kinn.formulations.strong import CONDITION_WEIGHT
+from kinn.formulations.surrogate import Surrogate
+from kinn.formulations.weak import ComponentNorm, WeakBlock
+from kinn.geometry import Mesh
+from kinn.statement.problem import Problem
+from kinn.statement.terms import Term, WeakForm
+
+LARGEST_SPACE = 12_000
+
+
+@dataclass
+class DualForm(Form):
+    """The weak residual against finite elements on the problem's mesh, refined as far as the network needs.
+
+    Attributes:
+        factors: for each component, what one unit of its dual norm and of its boundary norm counts.
+        others: general conditions, which stay mean squares at points, with their sizes.
+    """
+
+    problem: Problem
+    weak: WeakForm
+    factors: list[tuple[float, float]] = field(default_factory=list)
+    others: list[tuple[Term, Program, float]] = field(default_factory=list)
+    _spaces: list[tuple[GalerkinSpace, list[ComponentNorm]]] = field(default_factory=list, repr=False)
+
+    @staticmethod
+    def prepare(problem: Problem, weak: WeakForm, surrogate: Surrogate, parameters: Tensor) -> tuple[DualForm, Surrogate]:
+        """Measure the terms; returns the form and the surrogate with the amplitude that they ask for."""
+        form = DualForm(problem, weak)
+        space, norms = form.space(0)
+        rest, changes, sizes = form._measure(space, norms, surrogate, parameters)
+        surrogate = with_amplitude(surrogate, rest, changes)
+        for component, size in enumerate(term_sizes(surrogate, rest, changes)):
+            own = changes[component, component].item()
+            form.factors.append((1 / size, own / max(sizes[component], 1e-300) / size))
+        programs = {term.name: Program(term.expressions, problem) for term in weak.other}
+        if weak.other:
+            at_rest, change = measure(probes_of(problem, weak.other, programs), surrogate, parameters)
+            scales = term_sizes(surrogate, at_rest, change)
+            form.others = [(term, programs[term.name], s) for term, s in zip(weak.other, scales, strict=True)]
+        return form, surrogate
+
+    def _measure(
+        self, space: GalerkinSpace, norms: list[ComponentNorm], surrogate: Surrogate, parameters: Tensor
+    ) -> tuple[Tensor, Tensor, list[float]]:
+        """Dual norms of the residual at rest (c,) and of its change (c, c) with unit components, and these' H1 norms."""
+        still = replace(surrogate, amplitude=torch.zeros_like(surrogate.amplitude))
+        jets = [still.values(piece.x, piece.program.jets).detach() for piece in space.pieces]
+        residual = space.residual(space.pieces, jets, parameters)
+        tangent = space.tangent(jets, parameters)
+        moved = nodal_values(unit_surrogate(surrogate), space) - nodal_values(still, space)
+        count, n = len(self.problem.components), space.basis.N
+
+        def dual(rows: np.ndarray, component: int) -> float:
+            r = torch.from_numpy(rows[component * n + norms[component].free])
+            return float((r @ norms[component].solve(r)).clamp_min(0).sqrt())
+
+        rest = torch.tensor([dual(residual, c) for c in range(count)])
+        changes = torch.zeros(count, count)
+        for other in range(count):
+            direction = np.zeros(space.size)
+            direction[other * n : other * n + n] = moved[other * n : other * n + n]
+            change = tangent @ direction
+            for c in range(count):
+                changes[c, other] = dual(change, c)
+        return rest.to(surrogate.center), changes.to(surrogate.center), list(space.norm(moved))
+
+    def space(self, level: int) -> tuple[GalerkinSpace, list[ComponentNorm]]:
+        """The test space of a level: quadratic elements on the mesh, refined `level` times (linear ones if it is very fine)."""
+        while len(self._spaces) <= level:
+            mesh: Mesh = self._spaces[-1][0].mesh.refined() if self._spaces else self.problem.mesh
+            fine = len(mesh.points) * len(self.problem.components) > LARGEST_SPACE // 3
+            space = GalerkinSpace(self.problem, self.weak, mesh, order=1 if fine and not self._spaces else 2)
+            self._spaces.append((space, [ComponentNorm(space, c) for c in range(len(self.problem.components))]))
+        return self._spaces[level]
+
+    def level(self, n: int) -> int:
+        """The coarsest level with `n` test functions, unless that is too large."""
+        level, growth = 0, 2**self.problem.mesh.dimension
+        while (size := self.space(level)[0].size) < n and size * growth <= LARGEST_SPACE:
+            level += 1
+        return level
+
+    def _blocks(self, surrogate: Surrogate, level: int, n: int, seed: int) -> list[Block]:
+        space, norms = self.space(level)
+        name = " + ".join(self.problem.equations)
+        blocks: list[Block] = [WeakBlock(name, space, norms, surrogate, self.factors)]
+        for number, (term, program, size) in enumerate(self.others):
+            points = sample_term(self.problem, term, max(64, n // 8), seed * 64 + number)
+            blocks.append(PointBlock(term.name, program, points, surrogate, CONDITION_WEIGHT[term.kind] ** 0.5 / size))
+        return blocks
+
+    def blocks(self, surrogate: Surrogate, n: int, seed: int) -> list[Block]:
+        return self._blocks(surrogate, self.level(n), n, seed)
+
+    def check_blocks(self, surrogate: Surrogate, n: int) -> list[Block]:
+        return self._blocks(surrogate, self.level(n) + 1, n, seed=7919)

@@ -1,0 +1,146 @@
+"""Sizes of fields and residuals, from the mesh, the conditions and the data: what makes every loss a relative one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinn.formulations.lift import BoxLift, essential_values
+from kinn.formulations.program import Program
+from kinn.formulations.surrogate import Surrogate, select
+from kinn.geometry import Points, sample
+from kinn.networks import Network
+from kinn.statement.fields import FieldComponent
+from kinn.statement.parameters import Parameter
+from kinn.statement.problem import Problem
+from kinn.statement.terms import Term
+
+PROBE_POINTS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """A term with points on which its size is measured."""
+
+    term: Term
+    program: Program
+    points: Points
+
+
+def probes_of(problem: Problem, terms: Sequence[Term], programs: dict[str, Program]) -> list[Probe]:
+    """Points on the part of the mesh where each term holds."""
+    return [Probe(term, programs[term.name], sample_term(problem, term, PROBE_POINTS, seed=1)) for term in terms]
+
+
+def sample_term(problem: Problem, term: Term, n: int, seed: int, facets: np.ndarray | None = None) -> Points:
+    """`n` quasi-random points on the part of the mesh where a term holds, or on the facets given."""
+    if facets is None and term.facets is not None:
+        facets = np.array(term.facets)
+    if facets is not None:
+        return sample(problem.mesh, n, seed=seed, facets=facets.tolist())
+    return sample(problem.mesh, n, on=term.on or None, seed=seed)
+
+
+def initial_surrogate(problem: Problem, network: Network, lift: BoxLift | None, like: Tensor) -> Surrogate:
+    """A surrogate whose inputs lie in [-1, 1] and whose outputs have the size of the values in conditions and data.
+
+    A component that no condition and no datum gives a size keeps amplitude 0 until `with_amplitude` finds it.
+    """
+    mesh = problem.mesh
+    offset, amplitude = torch.zeros(len(problem.components)), torch.zeros(len(problem.components))
+    for index, component in enumerate(problem.components):
+        values = _known_values(problem, component)
+        if len(values):
+            low, high = values.min(), values.max()
+            offset[index] = 0.0 if lift is not None and lift.sides[index] else float(low + high) / 2
+            amplitude[index] = float(high - low) / 2
+    return Surrogate(
+        network,
+        like.new_tensor((mesh.upper + mesh.lower) / 2),
+        like.new_tensor(mesh.scale),
+        offset.to(like),
+        amplitude.to(like),
+        lift,
+    )
+
+
+def _known_values(problem: Problem, component: FieldComponent) -> np.ndarray:
+    found = []
+    for other, value, facets in essential_values(problem):
+        if other == component and not value.atoms(Parameter, FieldComponent):
+            x = torch.as_tensor(sample(problem.mesh, PROBE_POINTS, facets=facets.tolist()).x)
+            program = Program([value], problem)
+            found.append(program(x.new_zeros(0, len(x)), x, None, None, program.tabulate(x))[0].numpy())
+    found += [np.asarray(data.values) for data in problem.observations if data.expression == component]
+    return np.concatenate(found) if found else np.zeros(0)
+
+
+def measure(probes: Sequence[Probe], surrogate: Surrogate, parameters: Tensor) -> tuple[Tensor, Tensor]:
+    """Sizes of each term: of its residual where the network is zero (t,), and of its change with each component (t, c).
+
+    The change is the derivative of the residual towards the surrogate's network, normalized to root mean square 1 per
+    component, with amplitude 1: what a field of size 1 that varies over the domain makes of the term.
+    """
+    at_rest, changes = [], []
+    zero = replace(surrogate, amplitude=torch.zeros_like(surrogate.amplitude))
+    unit = unit_surrogate(surrogate)
+    for probe in probes:
+        x = torch.as_tensor(probe.points.x).to(surrogate.center)
+        normal = None if probe.points.normal is None else torch.as_tensor(probe.points.normal).to(x)
+        tables, space = probe.program.tabulate(x), surrogate.space(probe.program.jets)
+        with torch.no_grad():
+            rest = zero.jets(x, space)
+            direction = unit.jets(x, space) - rest
+        z = select(rest, probe.program.jets, space).requires_grad_()
+        moved = select(direction, probe.program.jets, space)
+        values = probe.program(z, x, normal, parameters, tables)
+        at_rest.append(values.detach().square().mean().sqrt())
+        slopes = torch.stack(pointwise_slopes(values, z)) if len(z) else z.new_zeros(len(values), 0, len(x))
+        row = []
+        for component in range(direction.shape[-1]):
+            own = [k for k, (c, _) in enumerate(probe.program.jets) if c == component]
+            row.append((slopes[:, own] * moved[own]).sum(1).square().mean().sqrt())
+        changes.append(torch.stack(row))
+    return torch.stack(at_rest).detach(), torch.stack(changes).detach()
+
+
+def pointwise_slopes(values: Tensor, z: Tensor) -> list[Tensor]:
+    """Derivatives (jets, n) of each row of `values` (k, n) in the jets `z` (jets, n) of the same point."""
+    found = []
+    for row in values:
+        slope = torch.autograd.grad(row.sum(), z, retain_graph=True, allow_unused=True)[0] if row.requires_grad else None
+        found.append(torch.zeros_like(z) if slope is None else slope)
+    return found
+
+
+def unit_surrogate(surrogate: Surrogate) -> Surrogate:
+    """The surrogate with the amplitudes that make its network's part have root mean square 1 in its box."""
+    unit = replace(surrogate, amplitude=torch.ones_like(surrogate.amplitude))
+    generator = torch.Generator().manual_seed(0)
+    inside = torch.rand(PROBE_POINTS, len(surrogate.center), generator=generator, dtype=torch.float64).to(surrogate.center)
+    x, space = surrogate.center + surrogate.scale * (2 * inside - 1), surrogate.space([])
+    with torch.no_grad():
+        rest = replace(surrogate, amplitude=torch.zeros_like(surrogate.amplitude)).jets(x, space)
+        size = (unit.jets(x, space) - rest)[0].square().mean(0).sqrt()
+    return replace(unit, amplitude=1 / size.clamp_min(1e-300))
+
+
+def with_amplitude(surrogate: Surrogate, at_rest: Tensor, changes: Tensor) -> Surrogate:
+    """The surrogate with the amplitude that the terms ask for where it is larger than that of the known values.
+
+    A field of size a changes the terms by `changes a`; it has to cancel `at_rest`.
+    """
+    total = changes.sum(1)
+    asked = torch.where(total > 0, at_rest / total.clamp_min(1e-300), torch.zeros_like(total)).max()
+    amplitude = torch.maximum(surrogate.amplitude, asked)
+    return replace(surrogate, amplitude=torch.where(amplitude > 0, amplitude, torch.ones_like(amplitude)))
+
+
+def term_sizes(surrogate: Surrogate, at_rest: Tensor, changes: Tensor) -> list[float]:
+    """The size (t,) of each term: what its residual is divided by to be relative."""
+    size = torch.maximum(at_rest, (changes * surrogate.amplitude).square().sum(1).sqrt())
+    return [float(s) if s > 0 else 1.0 for s in size]

@@ -1,0 +1,100 @@
+"""The strong form: mean squares of relative residuals at points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinn.formulations.blocks import Block, PointBlock
+from kinn.formulations.form import Form
+from kinn.formulations.lift import BoxLift
+from kinn.formulations.program import Program
+from kinn.formulations.scaling import measure, probes_of, sample_term, term_sizes, with_amplitude
+from kinn.formulations.surrogate import Surrogate
+from kinn.geometry import Points
+from kinn.statement.fields import FieldComponent
+from kinn.statement.problem import Problem
+from kinn.statement.terms import Term
+
+# What a relative misfit on the boundary counts against a relative residual in the domain, before any check raises it: the
+# residual of an error with frequency f is f^2 times the error, so that equal counts would let boundary errors pass.
+CONDITION_WEIGHT = {"essential": 1e3, "natural": 1e2, "condition": 1e2}
+CHECK_SEED = 7919
+
+
+def soft_facets(problem: Problem, term: Term, lift: BoxLift | None) -> np.ndarray | None:
+    """The facets where a boundary term must be trained; None for an equation. What a lift fulfills exactly is left out."""
+    if term.kind == "equation":
+        return None
+    facets = problem.mesh.facets_of(term.on) if term.facets is None else np.array(term.facets)
+    if term.kind != "essential" or lift is None:
+        return facets
+    held = np.ones(len(facets), dtype=bool)
+    for expression in term.expressions:
+        for component in expression.atoms(FieldComponent):
+            held &= lift.covers(problem.index(component), facets)
+    return facets[~held]
+
+
+@dataclass(frozen=True)
+class StrongForm(Form):
+    """Mean squares over quasi-random points of residuals that are divided by the sizes of their terms."""
+
+    problem: Problem
+    terms: tuple[Term, ...]
+    programs: dict[str, Program]
+    sizes: dict[str, float]
+    facets: dict[str, np.ndarray | None]
+
+    @staticmethod
+    def prepare(problem: Problem, terms: Sequence[Term], surrogate: Surrogate, parameters: Tensor) -> tuple[StrongForm, Surrogate]:
+        """Measure the terms; returns the form and the surrogate with the amplitude that they ask for."""
+        programs = {term.name: Program(term.expressions, problem) for term in terms}
+        facets = {term.name: soft_facets(problem, term, surrogate.lift) for term in terms}
+        open_terms = tuple(term for term in terms if (where := facets[term.name]) is None or len(where))
+        at_rest, changes = measure(probes_of(problem, open_terms, programs), surrogate, parameters)
+        surrogate = with_amplitude(surrogate, at_rest, changes)
+        sizes = term_sizes(surrogate, at_rest, changes)
+        names = [term.name for term in open_terms]
+        return StrongForm(problem, open_terms, programs, dict(zip(names, sizes, strict=True)), facets), surrogate
+
+    def check_blocks(self, surrogate: Surrogate, n: int) -> list[Block]:
+        return self.blocks(surrogate, max(2048, n), seed=CHECK_SEED)
+
+    def blocks(self, surrogate: Surrogate, n: int, seed: int) -> list[Block]:
+        """One block for each term, with `n` points in the domain and as dense ones on the boundary, from `seed`."""
+        blocks: list[Block] = []
+        for number, term in enumerate(self.terms):
+            facets, count, weight = self.facets[term.name], n, 1.0
+            if facets is not None:
+                d = self.problem.mesh.dimension
+                share = len(facets) / max(len(self.problem.mesh.exterior), 1)
+                count = max(16, math.ceil(share * 2 * d * n ** ((d - 1) / d) * 2))
+                weight = CONDITION_WEIGHT[term.kind]
+            points = sample_term(self.problem, term, count, seed * 64 + number, facets)
+            factor = math.sqrt(weight) / self.sizes[term.name]
+            blocks.append(PointBlock(term.name, self.programs[term.name], points, surrogate, factor))
+        return blocks
+
+
+def data_blocks(
+    problem: Problem, programs: Sequence[Program], surrogate: Surrogate, sigmas: Sequence[np.ndarray], weight: float
+) -> list[Block]:
+    """`weight sum ((f(x_i) - value_i) / sigma_i)^2` for each set of observations."""
+    return [
+        PointBlock(
+            f"data {data.name}",
+            program,
+            Points(np.asarray(data.points), 1 / np.asarray(sigma) ** 2),
+            surrogate,
+            math.sqrt(weight),
+            torch.as_tensor(np.asarray(data.values)),
+            sums=True,
+        )
+        for data, program, sigma in zip(problem.observations, programs, sigmas, strict=True)
+    ]

@@ -1,0 +1,62 @@
+"""All terms of a run together, as the optimizers see them: a sum of squares in one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from kinn.formulations.blocks import Block, NormalEquations, PointBlock
+from kinn.formulations.unknowns import Unknowns
+from kinn.optimize.least_squares import LeastSquares
+
+
+class System(LeastSquares):
+    """Blocks that share one set of unknowns."""
+
+    def __init__(self, unknowns: Unknowns, blocks: Sequence[Block]) -> None:
+        self.unknowns, self.blocks = unknowns, list(blocks)
+        self.latest: dict[str, float] = {}
+
+    def vector(self) -> Tensor:
+        return self.unknowns.vector()
+
+    def assign(self, theta: Tensor) -> None:
+        self.unknowns.assign(theta)
+
+    def loss(self) -> float:
+        self.latest = self.losses()
+        return sum(self.latest.values())
+
+    def losses(self) -> dict[str, float]:
+        """The sum of squares of each named term."""
+        return {block.name: block.loss(self.unknowns) for block in self.blocks}
+
+    def gradient(self) -> tuple[float, Tensor]:
+        loss, gradient = 0.0, torch.zeros_like(self.vector())
+        for block in self.blocks:
+            own, slope = block.gradient(self.unknowns)
+            loss, gradient = loss + own, gradient + slope
+        return loss, gradient
+
+    def normal_equations(self) -> tuple[float, Tensor, Tensor]:
+        total = NormalEquations.zeros(self.unknowns)
+        for block in self.blocks:
+            block.accumulate(self.unknowns, total)
+        return total.loss, total.gram, total.gradient
+
+    def triangle(self) -> tuple[Tensor, Tensor] | None:
+        """R (P, P) and Q'r (P,) of a QR factorization of the whole Jacobian, chunk by chunk; None if a block has no rows."""
+        size = self.unknowns.size
+        triangle = self.unknowns.free.new_zeros(0, size + 1)
+        for block in self.blocks:
+            if not isinstance(block, PointBlock):
+                return None
+            for part in block.parts():
+                rows, jacobian = block.jacobian(self.unknowns, part)
+                stacked = torch.cat([triangle, torch.cat([jacobian, rows[:, None]], 1)])
+                triangle = torch.linalg.qr(stacked, mode="r")[1]
+        if len(triangle) < size:
+            triangle = torch.cat([triangle, triangle.new_zeros(size - len(triangle), size + 1)])
+        return triangle[:size, :size], triangle[:size, size]

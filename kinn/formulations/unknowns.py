@@ -1,0 +1,60 @@
+"""Everything a run may change: the weights of a surrogate and the free numbers of the parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from kinn.formulations.surrogate import Surrogate
+from kinn.statement.problem import Problem
+
+
+@dataclass
+class Unknowns:
+    """Weights and free parameters as one vector theta = (weights, free); bounds hold because parameters are transformed."""
+
+    problem: Problem
+    surrogate: Surrogate
+    free: Tensor
+
+    @staticmethod
+    def at_guess(problem: Problem, surrogate: Surrogate) -> Unknowns:
+        free = [p.to_free(p.guess) for p in problem.parameters.values()]
+        return Unknowns(problem, surrogate, surrogate.center.new_tensor(free))
+
+    @property
+    def size(self) -> int:
+        return self.surrogate.network.n_parameters + len(self.free)
+
+    def vector(self) -> Tensor:
+        return torch.cat([parameters_to_vector(self.surrogate.network.parameters()).detach(), self.free])
+
+    def assign(self, theta: Tensor) -> None:
+        n_weights = len(theta) - len(self.free)
+        vector_to_parameters(theta[:n_weights], self.surrogate.network.parameters())
+        self.free = theta[n_weights:].clone()
+
+    def parameters(self, free: Tensor | None = None) -> Tensor:
+        """Values (n_parameters, ...) of the parameters in the statement's units, differentiable in `free`."""
+        free = self.free if free is None else free
+        rows = []
+        for symbol, value in zip(self.problem.parameters.values(), free, strict=True):
+            low, high = symbol.lower, symbol.upper
+            if low is not None and high is not None:
+                rows.append(low + (high - low) * torch.sigmoid(value))
+            elif low is not None:
+                rows.append(low + torch.exp(value))
+            else:
+                rows.append(value if high is None else high - torch.exp(value))
+        return torch.stack(rows) if rows else free
+
+    def slopes(self) -> Tensor:
+        """(n_parameters,): derivative of each parameter in its free number."""
+        with torch.enable_grad():
+            free = self.free.clone().requires_grad_()
+            if not len(free):
+                return free.detach()
+            return torch.autograd.grad(self.parameters(free).sum(), free)[0]

@@ -1,0 +1,121 @@
+"""Points with weights: losses are integrals, so a point knows what part of the domain or boundary it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinn.geometry.cells import shape_functions
+from kinn.geometry.mesh import Mesh
+from kinn.geometry.rules import reference_rule
+from kinn.statement.errors import StatementError
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Points `x` (n, d) with weights (n,), exterior unit normals (n, d) on facets, and the cell (n,) they lie in.
+
+    `sum(weight * f(x))` approximates the integral of f over the part of the mesh the points were made for.
+    """
+
+    x: np.ndarray
+    weight: np.ndarray
+    normal: np.ndarray | None = None
+    cell: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @staticmethod
+    def concat(parts: Sequence[Points]) -> Points:
+        """All points of `parts` in order; normals and cells are kept if every part has them."""
+        if not parts:
+            raise StatementError("no points to join; give at least one set")
+        normals = [part.normal for part in parts if part.normal is not None]
+        cells = [part.cell for part in parts if part.cell is not None]
+        return Points(
+            np.concatenate([part.x for part in parts]),
+            np.concatenate([part.weight for part in parts]),
+            np.concatenate(normals) if len(normals) == len(parts) else None,
+            np.concatenate(cells) if len(cells) == len(parts) else None,
+        )
+
+
+def gauss(mesh: Mesh, order: int, on: str | Iterable[str] | None = None, facets: Sequence[int] | None = None) -> Points:
+    """Gauss points exact for polynomials up to `order` in the cells of the domain or a subdomain, or on facets.
+
+    Args:
+        mesh: the mesh.
+        order: polynomial degree; all weights are positive whatever the order.
+        on: None (the domain), or names of subdomains, or of boundaries (then with exterior unit normals; on an
+            interface inside the domain the normal points out of the facet's first cell).
+        facets: facet numbers, instead of names.
+
+    Raises:
+        StatementError: a negative order or an unknown name.
+
+    >>> points = gauss(Mesh.box((0, 0), (1, 1), cells=2), order=3)
+    >>> round(float((points.weight * points.x[:, 0] ** 2 * points.x[:, 1]).sum()), 14)
+    0.16666666666667
+    """
+    if order < 0:
+        raise StatementError(f"Gauss rule of order {order}: give a polynomial degree >= 0")
+    if facets is not None or mesh.is_boundary(on):
+        return _on_facets(mesh, order, mesh.facets_of(on or ()) if facets is None else np.asarray(facets))
+    return _in_cells(mesh, order, mesh.cells_of(on))
+
+
+def _in_cells(mesh: Mesh, order: int, cells: np.ndarray) -> Points:
+    kind = mesh.kind
+    # The determinant of a Q1 map has degree d - 1 in every reference coordinate.
+    extra = 0 if kind.is_simplex else kind.dimension - 1
+    nodes, weights = reference_rule(kind.dimension, kind.is_simplex, order + extra)
+    values, gradients = shape_functions(kind.reference, nodes)
+    corners = mesh.points[mesh.cells[cells]]
+    x = np.einsum("qk,ckd->cqd", values, corners)
+    if kind.is_simplex:
+        jacobian = np.einsum("kr,ckd->cdr", gradients[0], corners)[:, None]
+    else:
+        jacobian = np.einsum("qkr,ckd->cqdr", gradients, corners)
+    weight = np.abs(np.linalg.det(jacobian)) * weights
+    return Points(x.reshape(-1, x.shape[2]), weight.ravel(), None, np.repeat(cells, len(weights)))
+
+
+def _on_facets(mesh: Mesh, order: int, facets: np.ndarray) -> Points:
+    kind = mesh.kind
+    simplex = kind.facet != "quad"
+    nodes, weights = reference_rule(kind.dimension - 1, simplex, order + (0 if simplex else kind.dimension - 2))
+    values, gradients = shape_functions(kind.reference_facet, nodes)
+    vertices = mesh.skfem.facets[:, facets].T
+    corners = mesh.points[vertices]
+    x = np.einsum("qk,fkd->fqd", values, corners)
+    vector = facet_vectors(np.einsum("qkr,fkd->fqdr", gradients, corners))
+    owner = mesh.skfem.f2t[0, facets].astype(np.int64)
+    vector = outward(mesh, owner, corners, vector)
+    size = np.linalg.norm(vector, axis=2, keepdims=True)
+    d = mesh.dimension
+    weight = (size[:, :, 0] * weights).ravel()
+    return Points(x.reshape(-1, d), weight, (vector / size).reshape(-1, d), np.repeat(owner, len(weights)))
+
+
+def facet_vectors(tangents: np.ndarray) -> np.ndarray:
+    """Vectors across a facet, (..., d), as long as its area element, from its tangents (..., d, d - 1)."""
+    dimension = tangents.shape[-2]
+    if dimension == 1:
+        return np.ones(tangents.shape[:-1])
+    if dimension == 2:
+        return np.stack([tangents[..., 1, 0], -tangents[..., 0, 0]], axis=-1)
+    return np.cross(tangents[..., 0], tangents[..., 1])
+
+
+def outward(mesh: Mesh, owner: np.ndarray, corners: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """`vectors` (f, q, d) across facets with `corners` (f, k, d), turned to point out of the cells `owner` (f,)."""
+    away = corners.mean(axis=1) - mesh.points[mesh.cells[owner]].mean(axis=1)
+    # One sign for a facet: its vector may turn along a bent hexahedron's face, but not by more than a right angle.
+    sign = np.where((vectors.mean(axis=1) * away).sum(axis=1) < 0, -1.0, 1.0)
+    return vectors * sign[:, None, None]
+
+
+__all__ = ["Points", "facet_vectors", "gauss", "outward"]

@@ -1,0 +1,93 @@
+"""Quasi-random points: evenly spread whatever the cells' sizes, and independent of a Gauss rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from scipy.stats import qmc
+
+from kinn.geometry.cells import simplex_measures
+from kinn.geometry.mesh import Mesh
+from kinn.geometry.points import Points, facet_vectors, outward
+from kinn.statement.errors import StatementError
+
+
+def sample(
+    mesh: Mesh, n: int, on: str | Iterable[str] | None = None, seed: int = 0, facets: Sequence[int] | None = None
+) -> Points:
+    """`n` scrambled Sobol points with equal weights that sum to the measure of the part they lie in.
+
+    The first Sobol coordinate picks a simplex by its share of the measure, the others a place in it.
+
+    Args:
+        mesh: the mesh.
+        n: number of points. The boundary of a 1-D mesh is a few points: they come once each, whatever n.
+        on: None (the domain), or names of subdomains, or of boundaries (then with exterior unit normals).
+        seed: of the scrambling; the same seed gives the same points.
+        facets: facet numbers, instead of names.
+
+    Raises:
+        StatementError: n < 1 or an unknown name.
+
+    >>> len(sample(Mesh.box((0, 0), (1, 1), cells=2), 10, on="left"))
+    10
+    """
+    if n < 1:
+        raise StatementError(f"cannot sample {n} points; give n >= 1")
+    kind = mesh.kind
+    on_boundary = facets is not None or mesh.is_boundary(on)
+    if on_boundary:
+        facets = mesh.facets_of(on or ()) if facets is None else np.asarray(facets)
+        rows, parts = mesh.skfem.facets[:, facets].T, kind.facet_simplices
+        owner = mesh.skfem.f2t[0, facets].astype(np.int64)
+    else:
+        owner = mesh.cells_of(on)
+        rows, parts = mesh.cells[owner], kind.simplices
+    corners = mesh.points[rows[:, parts]].reshape(-1, len(parts[0]), mesh.dimension)
+    # Simplices that follow each other lie near each other, so that Sobol numbers spread evenly in space.
+    order = np.argsort(_along_curve((corners.mean(axis=1) - mesh.lower) / (2 * mesh.scale)), kind="stable")
+    corners, owner = corners[order], np.repeat(owner, len(parts))[order]
+    measures = simplex_measures(corners)
+    total = measures.sum()
+    rank = corners.shape[1] - 1
+    if rank == 0:
+        chosen, barycentric = np.arange(len(corners)), np.ones((len(corners), 1))
+    else:
+        power = int(np.ceil(np.log2(n)))
+        u = qmc.Sobol(rank + 1, rng=np.random.default_rng(seed)).random_base2(power)[:n]
+        chosen = np.minimum(np.searchsorted(np.cumsum(measures), u[:, 0] * total, side="right"), len(corners) - 1)
+        barycentric = simplex_map(u[:, 1:])
+    x = np.einsum("nk,nkd->nd", barycentric, corners[chosen])
+    if not on_boundary:
+        weight = np.full(len(x), mesh.volumes[np.unique(owner)].sum() / len(x))
+        return Points(x, weight, None, owner[chosen])
+    weight = np.full(len(x), total / len(x))
+    tangents = np.swapaxes(corners[:, 1:] - corners[:, :1], 1, 2)
+    vectors = outward(mesh, owner, corners, facet_vectors(tangents)[:, None])[:, 0]
+    normals = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Points(x, weight, normals[chosen], owner[chosen])
+
+
+def _along_curve(x: np.ndarray) -> np.ndarray:
+    """Place (n,) of points of the unit cube on a space-filling (Morton) curve: their bits interleaved."""
+    grid = np.minimum((x * 2**16).astype(np.int64), 2**16 - 1)
+    place = np.zeros(len(x), dtype=np.int64)
+    for bit in range(16):
+        for axis in range(x.shape[1]):
+            place |= ((grid[:, axis] >> bit) & 1) << (bit * x.shape[1] + axis)
+    return place
+
+
+def simplex_map(u: np.ndarray) -> np.ndarray:
+    """Barycentric coordinates (n, d + 1), uniform on the simplex if `u` (n, d) is uniform on the cube.
+
+    `t_k = u_k^(1 / (d - k))`, `lambda_k = t_0 .. t_(k-1) (1 - t_k)`: continuous, so low discrepancy survives.
+    """
+    count, dimension = u.shape
+    t = u ** (1.0 / (dimension - np.arange(dimension)))
+    left = np.cumprod(np.hstack([np.ones((count, 1)), t]), axis=1)
+    return np.hstack([left[:, :-1] * (1 - t), left[:, -1:]])
+
+
+__all__ = ["sample", "simplex_map"]

@@ -1,0 +1,187 @@
+"""Kolmogorov-Arnold networks: a learnable function of one variable on every edge, sums on the nodes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kinn.bases import ALL_BASES, Basis, Chebyshev
+from kinn.networks import activations
+from kinn.networks.jets import JetSpace
+from kinn.networks.network import Network, Tape
+
+
+class _EdgeSum(torch.autograd.Function):
+    """`Y_alpha[n, o] = sum_i sum_k c_{alpha,k}[n, i] phi_{o,i}^(k)(x[n, i])` with `phi = C B`.
+
+    Written as one autograd node because the derivative of `B^(k)` is `B^(k+1)`: nothing is differentiated through a recurrence.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, c: Tensor, weight: Tensor, basis: Tensor, space: JetSpace) -> Tensor:
+        # basis (K + 2, i, n, b), weight (o, i, b) -> edges (K + 2, i, n, o); c (chain, n, i)
+        edges = basis @ weight.permute(1, 2, 0)
+        output = x.new_zeros(len(space.indices), x.shape[0], weight.shape[0])
+        scaled = c.transpose(1, 2)[..., None]
+        for row, (alpha, k) in enumerate(space.chain):
+            if k == 0:
+                output[alpha] += edges[0].sum(0)
+            else:
+                output[alpha] += (edges[k] * scaled[row]).sum(0)
+        ctx.save_for_backward(c, edges, basis, weight)
+        ctx.space = space
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None, None]:  # type: ignore[override]
+        (adjoint,) = gradients
+        c, edges, basis, weight = ctx.saved_tensors
+        space: JetSpace = ctx.space
+        x_gradient = c.new_zeros(c.shape[1:])
+        c_gradient = torch.zeros_like(c)
+        for row, (alpha, k) in enumerate(space.chain):
+            g = adjoint[alpha][None]
+            slope = (edges[k + 1] * g).sum(-1).T
+            if k == 0:
+                x_gradient += slope
+            else:
+                x_gradient += c[row] * slope
+                c_gradient[row] = (edges[k] * g).sum(-1).T
+        weight_gradient = None
+        if ctx.needs_input_grad[2]:
+            weight_gradient = _weight_jacobian(adjoint, c, basis, space).sum(0).view(weight.shape)
+        return x_gradient, c_gradient, weight_gradient, None, None
+
+
+def _weight_jacobian(adjoint: Tensor, c: Tensor, basis: Tensor, space: JetSpace) -> Tensor:
+    """(n, o i b): `J[n, o, i, b] = sum_k Q_k[n, o, i] B^(k)[n, i, b]` with `Q_k = sum_alpha G_alpha c_{alpha,k}`."""
+    _, i, n, b = basis.shape
+    o = adjoint.shape[-1]
+    q = adjoint.new_zeros(n, i, o, space.order + 1)
+    for row, (alpha, k) in enumerate(space.chain):
+        q[..., k] += adjoint[alpha][:, None, :] * (c[row][..., None] if k else 1)
+    product = q @ basis[: space.order + 1].permute(2, 1, 0, 3)
+    return product.transpose(1, 2).reshape(n, o * i * b)
+
+
+class KANLayer(nn.Module):
+    """`n_outputs` sums over `n_inputs` edge functions `phi(x) = sum_b weight_b B_b(x) + weight_base silu(x)` on [-1, 1].
+
+    With an input spread over [-1, 1], an initial output has variance `gain^2`.
+    """
+
+    def __init__(self, n_inputs: int, n_outputs: int, basis: Basis, base: bool, weight: Tensor) -> None:
+        super().__init__()
+        self.n_inputs, self.n_outputs, self.basis, self.base = n_inputs, n_outputs, basis, base
+        self.weight = nn.Parameter(weight)
+
+    @staticmethod
+    def initial(n_inputs: int, n_outputs: int, basis: Basis, base: bool, gain: float, generator: torch.Generator) -> Tensor:
+        """Weights (o, i, b) that are normal and give every function the same share of the variance."""
+        n_functions = basis.n_functions + base
+        weight = torch.randn(n_outputs, n_inputs, n_functions, generator=generator, dtype=torch.float64)
+        return weight * gain / math.sqrt(n_inputs * n_functions)
+
+    def functions(self, x: Tensor, order: int) -> Tensor:
+        """The basis and the base function with derivatives at `x` (any shape s): (order + 1, *s, b)."""
+        values = self.basis.derivatives(x, order)
+        return torch.cat([values, activations.silu(x, order)[..., None]], -1) if self.base else values
+
+    def edges(self, x: Tensor, order: int = 0) -> Tensor:
+        """Every edge function at its input `x` (n, i), with derivatives: (order + 1, n, o, i); the one definition of an edge."""
+        return torch.einsum("knib,oib->knoi", self.functions(x, order), self.weight)
+
+    def jets(self, x: Tensor, space: JetSpace, tape: Tape | None) -> Tensor:
+        """Jets (m, n, o) of the layer from the jets `x` (m, n, i) of its input."""
+        with torch.no_grad():
+            basis = self.functions(x[0].T.contiguous(), space.order + 1)
+        c = space.chain_coefficients(x)
+        weight = self.weight if tape is None else self.weight.detach()
+        output = _EdgeSum.apply(x[0], c, weight, basis, space)
+        assert isinstance(output, Tensor)
+        if tape is None:
+            return output
+        chain = c.detach()
+        return tape.record(output, lambda adjoint: _weight_jacobian(adjoint, chain, basis, space))
+
+    def refined(self) -> KANLayer:
+        basis, matrix = self.basis.refined()
+        weight, old = self.weight.detach(), self.basis.n_functions
+        finer = torch.cat([weight[..., :old] @ matrix.to(weight), weight[..., old:]], -1)
+        return KANLayer(self.n_inputs, self.n_outputs, basis, self.base, finer)
+
+
+class KAN(Network):
+    """A Kolmogorov-Arnold network (arXiv 2404.19756) with layers of `widths`, tanh between the layers.
+
+    tanh keeps every activation inside [-1, 1], the interval of the bases, so that no grid must follow the activations.
+
+    Args:
+        widths: nodes of each layer, inputs first, as in `[2, 5, 5, 1]`.
+        basis: the functions on the edges; refinement makes it richer without changing the network's function.
+        base: whether each edge also carries `silu`.
+        seed: of the initial weights; no global random state is touched.
+        gain: standard deviation of a layer's initial output over the reference interval, roughly; small edges train best.
+    """
+
+    def __init__(
+        self,
+        widths: list[int],
+        basis: Basis | None = None,
+        base: bool = True,
+        seed: int = 0,
+        gain: float = 0.5,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        if len(widths) < 2 or min(widths) < 1:
+            raise ValueError(f"widths {widths} must name at least an input and an output layer, each with 1 node or more")
+        basis = Chebyshev() if basis is None else basis
+        generator = torch.Generator().manual_seed(seed)
+        self.widths, self.n_inputs, self.n_outputs = list(widths), widths[0], widths[-1]
+        self.layers = nn.ModuleList(
+            KANLayer(i, o, basis, base, KANLayer.initial(i, o, basis, base, gain, generator))
+            for i, o in zip(widths, widths[1:], strict=False)
+        )
+        self.to(dtype=dtype, device=device)
+
+    def _layers(self) -> list[KANLayer]:
+        return [layer for layer in self.layers if isinstance(layer, KANLayer)]
+
+    def jets(self, x: Tensor, space: JetSpace, tape: Tape | None = None) -> Tensor:
+        values = space.coordinates(x)
+        for depth, layer in enumerate(self._layers()):
+            if depth:
+                values = space.compose(activations.tanh(values[0], space.order), values)
+            values = layer.jets(values, space, tape)
+        return values
+
+    @property
+    def basis(self) -> Basis:
+        return self._layers()[0].basis
+
+    @property
+    def smoothness(self) -> int | None:
+        return self.basis.smoothness
+
+    def refined(self) -> KAN:
+        finer = KAN(self.widths, Chebyshev(1), base=False)
+        finer.layers = nn.ModuleList(layer.refined() for layer in self._layers())
+        return finer
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "kind": "kan",
+            "widths": self.widths,
+            "basis": {"name": self.basis.name, **self.basis.settings()},
+            "base": self._layers()[0].base,
+        }
+
+    @staticmethod
+    def from_settings(settings: dict[str, Any]) -> KAN:
+        basis = dict(settings["basis"])
+        return KAN(settings["widths"], ALL_BASES[basis.pop("name")](**basis), settings["base"])

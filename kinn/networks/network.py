@@ -1,0 +1,69 @@
+"""What the rest of the library asks of a network: jets, and the Jacobian of every point from one backward pass."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kinn.networks.jets import JetSpace
+
+
+class Tape:
+    """Notes what each layer put out, so that adjoints of all points at once become per-point Jacobians.
+
+    Points do not interact, hence the gradient of `r.sum()` with respect to a layer's output (m, n, o) holds every point's
+    adjoint G, and the layer itself knows how its weights enter: `jacobian(G)` is (n, weights of the layer).
+    """
+
+    def __init__(self) -> None:
+        self.outputs: list[Tensor] = []
+        self._jacobians: list[Callable[[Tensor], Tensor]] = []
+
+    def record(self, output: Tensor, jacobian: Callable[[Tensor], Tensor]) -> Tensor:
+        output = output if output.requires_grad else output.requires_grad_()
+        self.outputs.append(output)
+        self._jacobians.append(jacobian)
+        return output
+
+    def jacobian(self, adjoints: list[Tensor | None]) -> Tensor:
+        """(n, P): derivatives of one residual per point with respect to all weights, layer after layer."""
+        blocks = [
+            jacobian(torch.zeros_like(output) if adjoint is None else adjoint)
+            for output, jacobian, adjoint in zip(self.outputs, self._jacobians, adjoints, strict=True)
+        ]
+        return torch.cat(blocks, 1)
+
+
+class Network(nn.Module, ABC):
+    """A function of `n_inputs` coordinates in [-1, 1] with `n_outputs` components that can supply jets."""
+
+    n_inputs: int
+    n_outputs: int
+
+    @abstractmethod
+    def jets(self, x: Tensor, space: JetSpace, tape: Tape | None = None) -> Tensor:
+        """Derivatives at `x` (n, d) for every multi-index of `space`: (m, n, n_outputs)."""
+
+    @property
+    def smoothness(self) -> int | None:
+        """Number of continuous derivatives; None when there are infinitely many."""
+        return None
+
+    def refined(self) -> Network | None:
+        """A network with more parameters that is the same function, or None where there is none."""
+        return None
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """JSON arguments that build this network again."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.jets(x, JetSpace.of([], self.n_inputs))[0]
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(p.numel() for p in self.parameters())

@@ -1,0 +1,8 @@
+"""Optimizers of sums of squares; they know neither equations nor meshes."""
+
+from kinn.optimize.first_order import AdamState
+from kinn.optimize.least_squares import LeastSquares
+from kinn.optimize.levenberg_marquardt import LevenbergMarquardt
+from kinn.optimize.stages import Adam, GaussNewton
+
+__all__ = ["Adam", "AdamState", "GaussNewton", "LeastSquares", "LevenbergMarquardt"]

@@ -1,0 +1,94 @@
+"""Damped Gauss-Newton (Levenberg-Marquardt) for sums of squares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kinn.optimize.damping import Quadratic
+from kinn.optimize.least_squares import LeastSquares
+
+SMALLEST_DAMPING, LARGEST_DAMPING = 1e-15, 1e12
+TRIALS = 14
+
+
+@dataclass
+class LevenbergMarquardt:
+    """State of a damped Gauss-Newton iteration; a new one starts after every refinement, for the parameters are others.
+
+    Columns are scaled by a decaying maximum of their norms (as MINPACK does, but forgetting), so that units do not matter;
+    the damping follows the ratio of actual to predicted decrease, and several values are tried on one matrix.
+
+    Attributes:
+        damping: relative to the squared norm of each column.
+        exact: whether steps come from an orthogonal factorization (all digits) instead of normal equations (half of them).
+    """
+
+    damping: float = 1.0
+    exact: bool = False
+    scale: Tensor | None = None
+
+    def step(self, system: LeastSquares) -> float | None:
+        """Move the system to a lower loss and return it; None if no step lowers the loss (the system stays)."""
+        triangle = system.triangle() if self.exact else None
+        if triangle is None:
+            loss, gram, gradient = system.normal_equations()
+        else:
+            loss, gram, gradient = system.loss(), triangle[0].T @ triangle[0], triangle[0].T @ triangle[1]
+        if not (math.isfinite(loss) and torch.isfinite(gradient).all()):
+            return None
+        diagonal = gram.diagonal().clone()
+        self.scale = diagonal if self.scale is None else torch.maximum(0.9 * self.scale, diagonal)
+        root = self.scale.clamp_min(1e-14 * self.scale.max().item() + 1e-300).rsqrt()
+        model = Quadratic(
+            gram * root[:, None] * root,
+            gradient * root,
+            None if triangle is None else triangle[0] * root,
+            None if triangle is None else triangle[1],
+        )
+        theta = system.vector()
+        for _ in range(TRIALS):
+            found = model.step(self.damping)
+            if found is None:
+                self.damping = min(self.damping * 10, LARGEST_DAMPING)
+                continue
+            step, promised = found
+            system.assign(theta + step * root)
+            reached = system.loss()
+            if reached < loss:
+                ratio = (loss - reached) / max(promised, 1e-300)
+                change = 0.2 if ratio > 0.75 else 1.0 if ratio > 0.25 else 2.0
+                self.damping = max(self.damping * change, SMALLEST_DAMPING)
+                return reached
+            self.damping = min(self.damping * 4, LARGEST_DAMPING)
+        system.assign(theta)
+        return None
+
+
+def descend(
+    optimizer: LevenbergMarquardt,
+    system: LeastSquares,
+    steps: int,
+    window: int,
+    rate: float,
+    after_step: Callable[[float], bool],
+) -> str:
+    """Steps until the loss falls slower than by `rate` a step over `window` steps; says why it ended.
+
+    Returns "slow", "limit", "failed" (no step lowers the loss) or "stopped" (`after_step(loss)` returned False).
+    """
+    losses: list[float] = []
+    for _ in range(steps):
+        loss = optimizer.step(system)
+        if loss is None:
+            return "failed"
+        losses.append(loss)
+        if not after_step(loss):
+            return "stopped"
+        if len(losses) > window and losses[-1] > losses[-1 - window] * rate**window:
+            return "slow"
+    return "limit"

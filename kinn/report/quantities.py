@@ -1,0 +1,70 @@
+"""Quantities of interest of a solution beside those of its reference: a flux, a peak, a tip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from kinn.geometry.points import gauss
+from kinn.report.matching import has_normals, scalars
+from kinn.report.reference import Reference
+from kinn.statement.errors import StatementError
+from kinn.statement.fields import FieldComponent
+
+ORDER = 8  # of the Gauss rule; cells are small against what a solution varies over
+
+
+def quantity(what: sp.Expr | Callable[[Any], Any], solution: Any) -> float:
+    """One number of a solution.
+
+    A function is called with the solution. An expression of parameters alone has its value; one with fields is
+    integrated over the domain, one with `mesh.normal` over the whole boundary.
+
+    >>> quantity(lambda s: s([0.5, 0.5]), solution)         # doctest: +SKIP
+    0.0737
+    """
+    if callable(what) and not isinstance(what, sp.Basic):
+        return float(np.asarray(what(solution), dtype=float).reshape(()))
+    problem = solution.problem
+    expressions = scalars(what, problem)
+    if len(expressions) != 1:
+        raise StatementError(f"a quantity is one number, {what} has {len(expressions)}; give a scalar expression")
+    mesh, expression = problem.mesh, expressions[0]
+    if has_normals(expressions):
+        points = gauss(mesh, ORDER, "boundary")
+    elif expression.atoms(FieldComponent) or expression.free_symbols & set(mesh.coordinates):
+        points = gauss(mesh, ORDER)
+    else:
+        return float(solution.evaluate([expression], mesh.points[:1])[0, 0])
+    values = solution.evaluate([expression], points.x, points.normal)[:, 0]
+    return float(points.weight @ values)
+
+
+def quantities(
+    wanted: Mapping[str, Any], solution: Any, reference: Reference | None = None
+) -> dict[str, dict[str, float | None]]:
+    """name -> {value, reference, relative_error}; the reference is None where it cannot say.
+
+    Raises StatementError, with the name, for a quantity that fails on the solution.
+    """
+    table: dict[str, dict[str, float | None]] = {}
+    for name, what in wanted.items():
+        try:
+            value = quantity(what, solution)
+        except Exception as error:
+            raise StatementError(f"quantity {name!r} failed: {type(error).__name__}: {error}") from error
+        truth = None
+        if reference is not None:
+            try:
+                truth = quantity(what, reference)
+            except (StatementError, AttributeError, KeyError):  # it asks for what a reference does not have
+                truth = None
+        relative = abs(value - truth) / abs(truth) if truth else None
+        table[name] = {"value": value, "reference": truth, "relative_error": relative}
+    return table
+
+
+__all__ = ["quantities", "quantity"]

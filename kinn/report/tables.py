@@ -1,0 +1,106 @@
+"""Results in words and columns of plain text."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kinn.report.errors import Errors
+from kinn.result import Estimated, Result
+
+
+def describe(result: Result) -> str:
+    """A summary: form and why, status and what to do next, error estimate, every term by name, parameters, time."""
+    names = ", ".join(result.problem.fields)
+    title = f"{names}: {result.form} form, since {result.reason}" if result.reason else f"{names}: {result.form} form"
+    rows = [
+        ("network", f"{result.network}, {result.n_parameters} parameters"),
+        ("status", f"{result.status.label}: {result.message or result.status.value}"),
+        ("error", estimate_text(result)),
+    ]
+    rows += [(name, parameter_text(entry)) for name, entry in result.parameters.items()]
+    rows += [(f"noise of {name}", f"sd {sigma:.3g}, estimated from the data") for name, sigma in result.sigmas.items()]
+    rows.append(("time", f"{result.seconds:.1f} s, {result.steps} steps, seed {result.seed}"))
+    lines = [title, *two_columns(rows)]
+    if result.terms:
+        lines.append("relative residuals on independent points")
+        lines += two_columns([(name, f"{value:.2e}") for name, value in result.terms.items()])
+    return "\n".join(lines)
+
+
+def estimate_text(result: Result) -> str:
+    """The error estimate, or why there is none."""
+    note = f" ({result.estimate_note})" if result.estimate_note else ""
+    if result.estimate is None:
+        return "no estimate" + note
+    return f"estimate {result.estimate:.2e}, relative H1; tolerance {result.tolerance:.0e}{note}"
+
+
+def parameter_text(entry: Estimated, truth: float | None = None) -> str:
+    """`1.02 +- 0.01, 95 %: 1 to 1.04`, with the truth where it is known."""
+    text = f"{entry.estimate:.6g}"
+    if entry.sd is None:
+        text += ", not determined by the data" if entry.lower is None else ""
+    else:
+        text += f" +- {entry.sd:.2g}"
+    if entry.lower is not None and entry.upper is not None:
+        text += f", 95 %: {entry.lower:.5g} to {entry.upper:.5g}"
+    if truth is not None:
+        away = f", {abs(entry.estimate - truth) / entry.sd:.1f} sd away" if entry.sd else ""
+        text += f"; truth {truth:.6g}{away}"
+    return text
+
+
+def comparison_lines(
+    errors: Mapping[str, Errors],
+    references: Sequence[Any],
+    quantities: Mapping[str, Mapping[str, float | None]],
+) -> list[str]:
+    """Errors per field, the finite element solutions they are measured against, and quantities of interest."""
+    table = [["field", "relative L2", "relative H1", "maximum"]]
+    for name, entry in errors.items():
+        h1 = "-" if entry.relative_h1 is None else f"{entry.relative_h1:.2e}"
+        table.append([name, f"{entry.relative_l2:.2e}", h1, f"{entry.maximum:.2e}"])
+    lines = columns(table) if errors else []
+    for solution in references:
+        parts = [
+            "FEM" if hasattr(solution, "n_unknowns") else "another solution",
+            f"{solution.n_unknowns} unknowns" if hasattr(solution, "n_unknowns") else "",
+            f"estimate {solution.estimate:.1e} (relative H1)"
+            if getattr(solution, "estimate", None) is not None
+            else "",
+            f"{solution.seconds:.1f} s" if getattr(solution, "seconds", None) is not None else "",
+        ]
+        lines.append("reference: " + ", ".join(part for part in parts if part))
+    if quantities:
+        table = [["quantity", "value", "reference", "relative error"]]
+        for name, entry in quantities.items():
+            cells = [entry["value"], entry["reference"], entry["relative_error"]]
+            texts = ["-" if cell is None else f"{cell:.6g}" for cell in cells[:2]]
+            table.append([name, *texts, "-" if cells[2] is None else f"{cells[2]:.2e}"])
+        lines += columns(table)
+    return lines
+
+
+def two_columns(rows: Sequence[tuple[str, str]], width: int = 118) -> list[str]:
+    """Names and texts, the texts aligned and wrapped."""
+    indent = max((len(name) for name, _ in rows), default=0) + 4
+    lines: list[str] = []
+    for name, text in rows:
+        wrapped = textwrap.wrap(text, width - indent) or [""]
+        lines.append(f"  {name}".ljust(indent) + wrapped[0])
+        lines += [" " * indent + line for line in wrapped[1:]]
+    return lines
+
+
+def columns(table: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells under a header, the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    return [
+        "  " + "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in table
+    ]
+
+
+__all__ = ["columns", "comparison_lines", "describe", "estimate_text", "parameter_text", "two_columns"]

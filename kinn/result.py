@@ -1,0 +1,102 @@
+"""What a run gives back: plain data, and the evaluation of any expression of the statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import sympy as sp
+import torch
+from torch import Tensor
+
+from kinn.formulations.program import Program
+from kinn.formulations.surrogate import Surrogate
+from kinn.statement.problem import Problem
+
+
+class Status(Enum):
+    """Why a run ended; the value is a sentence on what it means and what to do next."""
+
+    CONVERGED = "the estimated error is below the tolerance"
+    STEP_LIMIT = "the limit on steps was reached; continue with start=solution or raise steps"
+    TIME_LIMIT = "the time limit was reached; continue with start=solution or raise time_limit"
+    STALLED = "training no longer improves the solution; the estimate says how good it is (a larger network may go on)"
+    INTERRUPTED = "stopped by the user; this is the best solution so far, continue with start=solution"
+    UNDER_INTEGRATED = "the loss on independent points stays far above the training loss; use a finer mesh"
+    NONFINITE = "a term became infinite or NaN; this is the last good solution, look at the term that is named"
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of a run's history. `loss` and `check` are relative residuals on training and on independent points."""
+
+    seconds: float
+    step: int
+    loss: float
+    check: float | None = None
+    estimate: float | None = None
+    n_parameters: int = 0
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """An identified parameter: estimate, standard deviation and 95 % interval (None where no data determine them)."""
+
+    estimate: float
+    sd: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A trained surrogate with how it was made; `terms` holds each term's relative residual on independent points."""
+
+    problem: Problem
+    surrogate: Surrogate
+    parameters: dict[str, Estimated]
+    form: str
+    reason: str
+    network: str
+    status: Status
+    message: str
+    seed: int
+    seconds: float
+    steps: int
+    tolerance: float
+    estimate: float | None
+    estimate_note: str
+    terms: dict[str, float]
+    history: tuple[Record, ...]
+    sigmas: dict[str, float] = field(default_factory=dict)
+    conditions: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_parameters(self) -> int:
+        return self.surrogate.network.n_parameters + len(self.parameters)
+
+    def parameter_values(self, like: Tensor) -> Tensor:
+        return like.new_tensor([self.parameters[name].estimate for name in self.problem.parameters])
+
+    def evaluate(
+        self, expressions: Sequence[sp.Expr], points: np.ndarray, normal: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Values (n, len(expressions)) of expressions of fields, derivatives, parameters and coordinates at points (n, d)."""
+        program = Program(expressions, self.problem)
+        surrogate = self.surrogate
+        rows = []
+        for start in range(0, len(points), 4096):
+            part = slice(start, start + 4096)
+            x = torch.as_tensor(np.asarray(points[part], dtype=np.float64)).to(surrogate.center)
+            n = None if normal is None else torch.as_tensor(normal[part]).to(x)
+            with torch.no_grad():
+                z = surrogate.values(x, program.jets)
+                rows.append(program(z, x, n, self.parameter_values(x), program.tabulate(x)).T.cpu().numpy())
+        return np.concatenate(rows) if rows else np.zeros((0, len(expressions)))

@@ -1,0 +1,150 @@
+"""What `solve` returns: a trained solution to call, ask, compare, draw, write and keep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from matplotlib.axes import Axes
+
+from kinn.networks import Network
+from kinn.report import export, storage
+from kinn.report.errors import Errors, errors
+from kinn.report.matching import as_points, has_normals, scalars
+from kinn.report.plots import plot_error, plot_field, plot_history, plot_residual
+from kinn.report.tables import describe
+from kinn.result import Estimated, Record, Result, Status
+from kinn.statement.errors import StatementError
+from kinn.statement.problem import Problem
+
+
+class Solution:
+    """A trained solution; `print` it for a summary. All of it is in `result`, plain data.
+
+    >>> solution = kinn.solve(problem)                      # doctest: +SKIP
+    >>> solution([[0.5, 0.5]])                              # doctest: +SKIP
+    array([0.99999983])
+    """
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+
+    @property
+    def problem(self) -> Problem:
+        return self.result.problem
+
+    @property
+    def parameters(self) -> dict[str, Estimated]:
+        """Name -> estimate, standard deviation and 95 % interval of each identified parameter."""
+        return self.result.parameters
+
+    @property
+    def history(self) -> tuple[Record, ...]:
+        return self.result.history
+
+    @property
+    def status(self) -> Status:
+        return self.result.status
+
+    @property
+    def estimate(self) -> float | None:
+        """The estimated relative H1 error; None where there is no estimate (`result.estimate_note` says why)."""
+        return self.result.estimate
+
+    def __call__(self, points: Any) -> np.ndarray:
+        """Values of all fields at points (n, d): (n,) for one scalar field, else (n, components) in their order.
+
+        One point (d,) gives one value. Raises StatementError for points outside the mesh by more than 1e-6 of its
+        extent: a network has values there, but nothing has taught it any.
+        """
+        components = self.problem.components
+        return self.evaluate(components[0] if len(components) == 1 else list(components), points)
+
+    def evaluate(self, expression: Any, points: Any, normal: Any = None) -> np.ndarray:
+        """Values of an expression of fields, derivatives, parameters and coordinates.
+
+        Args:
+            expression: an expression or the name of a field, gives (n,); a sequence, matrix or vector field, gives
+                (n, k). Fields are matched by name, so those of another mesh may be used.
+            points: (n, d), an array, tensor or list, or one point (d,).
+            normal: (n, d) unit vectors, where the expression holds `mesh.normal`.
+
+        Raises StatementError for unknown names and for points outside the mesh.
+
+        >>> solution.evaluate(k * grad(u), points)      # the flux, (n, 2)     # doctest: +SKIP
+        """
+        expressions = scalars(expression, self.problem)
+        many = isinstance(expression, (list, tuple, sp.MatrixBase)) or len(expressions) > 1
+        mesh = self.problem.mesh
+        x, single = as_points(points, mesh.dimension)
+        outside = np.flatnonzero(~mesh.contains(x)) if len(x) else np.zeros(0)
+        if len(outside):
+            first = ", ".join(f"{value:g}" for value in x[outside[0]])
+            raise StatementError(
+                f"{len(outside)} of {len(x)} points lie outside the mesh, the first at ({first}); "
+                "the solution is not defined there, leave them out (mesh.contains(points) tells which)"
+            )
+        if normal is None and has_normals(expressions):
+            raise StatementError(
+                f"{expressions[0]} holds the boundary normal; pass normal (n, {mesh.spatial_dimension})"
+            )
+        n = None if normal is None else np.asarray(normal, dtype=np.float64).reshape(len(x), -1)
+        values = self.result.evaluate(expressions, x, n)
+        values = values if many else values[:, 0]
+        return values[0] if single else values
+
+    def error(self, reference: Any) -> dict[str, Errors]:
+        """Relative L2, H1 and maximum errors of each field against a reference, on points outside training.
+
+        `reference` is {field or name: SymPy expression, callable on points, number or solution}, or a solution, for
+        instance `kinn.fem.solve(problem)`; fields are matched by name.
+        """
+        return errors(self, reference)
+
+    def plot(self, what: Any = None, reference: Any = None, ax: Axes | None = None) -> Axes:
+        """A picture; returns matplotlib Axes (`.figure.savefig("u.png")`) and shows nothing.
+
+        `what` is a field, its name, an expression (None: the first field), "residual" or an equation's name, "history",
+        or "error". With a `reference` a field's error is drawn.
+        """
+        is_text = isinstance(what, str) and what not in self.problem.fields
+        if is_text and what == "history":
+            return plot_history(self.history, ax=ax)
+        if is_text and (what == "residual" or what in self.problem.equations):
+            return plot_residual(self, None if what == "residual" else what, ax)
+        if is_text and what == "error":
+            if reference is None:
+                raise StatementError("an error needs something to compare with; give reference={field: expression}")
+            what = None
+        if reference is not None:
+            return plot_error(self, reference, what, ax)
+        return plot_field(self, what, ax)
+
+    def write(self, path: str | Path) -> None:
+        """Write fields, residuals and parameters as a VTU file for ParaView."""
+        export.write(self, path)
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to one file that `kinn.load(path, problem)` reads."""
+        storage.save(self.result, path)
+
+    def __str__(self) -> str:
+        return describe(self.result)
+
+    def __repr__(self) -> str:
+        estimate = "no estimate" if self.estimate is None else f"estimate {self.estimate:.2g}"
+        return f"Solution({', '.join(self.problem.fields)}: {self.result.network}, {self.status.label}, {estimate})"
+
+
+def load(path: str | Path, problem: Problem, network: Network | None = None) -> Solution:
+    """The solution that `solution.save(path)` wrote; `problem` is the same problem, built again.
+
+    A network of the user's own class is passed in as `network`. Raises StatementError for a file that is missing,
+    corrupt, of another problem, or written by a newer kinn.
+    """
+    return Solution(storage.load(path, problem, network))
+
+
+__all__ = ["Solution", "load"]

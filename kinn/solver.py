@@ -1,0 +1,233 @@
+"""`solve(problem)`: the door to everything behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kinn.bases import Chebyshev
+from kinn.formulations.choice import Choice, choose
+from kinn.formulations.dual import DualForm
+from kinn.formulations.estimate import ErrorEstimate, estimation_mesh
+from kinn.formulations.form import Form
+from kinn.formulations.lift import BoxLift
+from kinn.formulations.program import Program
+from kinn.formulations.scaling import initial_surrogate
+from kinn.formulations.strong import StrongForm
+from kinn.formulations.surrogate import Surrogate
+from kinn.formulations.unknowns import Unknowns
+from kinn.inference.intervals import estimated_parameters
+from kinn.networks import KAN, MLP, ModuleNetwork, Network
+from kinn.optimize import Adam, GaussNewton
+from kinn.report.progress import ProgressLine
+from kinn.result import Record, Result, Status
+from kinn.solution import Solution
+from kinn.statement.errors import StatementError, suggest
+from kinn.statement.problem import Problem
+from kinn.training import POINTS_PER_PARAMETER, Clock, Limits, Training
+
+NETWORKS = ("kan", "mlp")
+CANDIDATES = 5
+HIDDEN = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `solve` would do: form and reason, network, number of points, names of the terms."""
+
+    form: str
+    reason: str
+    network_text: str
+    n_points: int
+    terms: tuple[str, ...]
+
+
+def plan(problem: Problem, network: Any = None, form: str | None = None) -> Plan:
+    """What `solve` would do with these arguments, without training."""
+    problem.check()
+    choice = choose(problem, form)
+    first = _candidates(problem, network, 0, torch.float64, torch.device("cpu"))[0]
+    terms = [term.name for term in choice.strong] if choice.form == "strong" else list(problem.equations)
+    terms += [f"data {data.name}" for data in problem.observations]
+    size = first.n_parameters + len(problem.parameters)
+    return Plan(choice.form, choice.reason, _describe(first), POINTS_PER_PARAMETER * size, tuple(terms))
+
+
+def solve(
+    problem: Problem,
+    network: str | Network | nn.Module | None = None,
+    form: str | None = None,
+    stages: Sequence[Adam | GaussNewton] | None = None,
+    tolerance: float = 1e-6,
+    steps: int | None = None,
+    time_limit: float | None = None,
+    start: Solution | None = None,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float64,
+    progress: bool = True,
+    callback: Callable[[int, float, Solution], None] | None = None,
+) -> Solution:
+    """Train a network on a problem until its estimated relative H1 error is below `tolerance`.
+
+    Args:
+        problem: the statement; it is checked first.
+        network: "kan" (default), "mlp", a network, or any `nn.Module` that maps (n, d) to (n, components).
+        form: "strong" or "weak"; by default the one that fits, see `choose`.
+        stages: optimizers one after another; by default Gauss-Newton with refinement.
+        tolerance: relative H1 error at which the estimate ends the run.
+        steps, time_limit: other ends, in optimizer steps and seconds.
+        start: an earlier solution of a problem with the same fields, to go on from.
+        seed: of initial weights and points.
+        device, dtype: where and in which precision networks are evaluated.
+        progress: whether a line on stderr shows the state.
+        callback: called as `callback(step, seconds, solution)` after each record of the history; not counted in the time.
+
+    Raises StatementError for a mistake in the statement or the arguments, before anything is trained.
+
+    >>> solution = kinn.solve(problem, time_limit=10)       # doctest: +SKIP
+    """
+    clock = Clock()
+    where = _device(device)
+    if not tolerance > 0:
+        raise StatementError(f"tolerance is {tolerance}; give a relative error above 0, such as 1e-4")
+    problem.check()
+    choice = choose(problem, form)
+    _check_smoothness(problem, choice, network)
+    like = torch.zeros(0, dtype=dtype, device=where)
+    networks = [_network_of(start, problem)] if start is not None else _candidates(problem, network, seed, dtype, where)
+    surrogate = initial_surrogate(problem, networks[0], BoxLift.of(problem), like)
+    guess = Unknowns.at_guess(problem, surrogate)
+    prepared, surrogate = _prepare(problem, choice, surrogate, guess.parameters())
+    if start is not None:
+        surrogate = _continued(start.result.surrogate, surrogate, networks[0])
+        guess.free = like.new_tensor([p.to_free(_started(start, p)) for p in problem.parameters.values()])
+    candidates = [Unknowns(problem, Surrogate(n, *_parts(surrogate)), guess.free.clone()) for n in networks]
+    estimate, note = _estimator(problem, choice)
+    line = ProgressLine(enabled=progress)
+
+    def result(training: Training, unknowns: Unknowns, status: Status, message: str, final: bool) -> Result:
+        parameters = estimated_parameters(unknowns, training) if final else estimated_parameters(unknowns, None)
+        last = next((r for r in reversed(training.history) if r.estimate is not None), None)
+        best = training.best[0] if training.best is not None and estimate is not None else None
+        return Result(
+            problem=problem, surrogate=unknowns.surrogate, parameters=parameters, form=choice.form, reason=choice.reason,
+            network=_describe(unknowns.surrogate.network), status=status, message=message, seed=seed,
+            seconds=clock.seconds(), steps=training.steps, tolerance=tolerance,
+            estimate=(best if best is not None else last.estimate) if last is not None else None,
+            estimate_note=note, terms=dict(training.terms), history=tuple(training.history),
+            sigmas={d.name or "": float(s.mean()) for d, s in zip(problem.observations, training.data.sigmas, strict=True)},
+        )  # fmt: skip
+
+    def on_record(record: Record, unknowns: Unknowns, terms: dict[str, float]) -> None:
+        line.show(record, terms)
+        if callback is not None:
+            callback(record.step, record.seconds, Solution(result(training, unknowns, Status.STEP_LIMIT, "", final=False)))
+
+    training = Training(problem, prepared, candidates, estimate, Limits(tolerance, steps, time_limit), seed, clock, on_record)
+    with line:
+        status, message = training.run(stages or [GaussNewton()])
+    return Solution(result(training, training.unknowns, status, message, final=True))
+
+
+def _parts(surrogate: Surrogate) -> tuple[Tensor, Tensor, Tensor, Tensor, BoxLift | None]:
+    return surrogate.center, surrogate.scale, surrogate.offset, surrogate.amplitude, surrogate.lift
+
+
+def _prepare(problem: Problem, choice: Choice, surrogate: Surrogate, parameters: Tensor) -> tuple[Form, Surrogate]:
+    if choice.form == "weak":
+        assert choice.weak is not None
+        return DualForm.prepare(problem, choice.weak, surrogate, parameters)
+    return StrongForm.prepare(problem, choice.strong, surrogate, parameters)
+
+
+def _estimator(problem: Problem, choice: Choice) -> tuple[ErrorEstimate | None, str]:
+    if choice.weak is None:
+        return None, choice.lacking
+    mesh = estimation_mesh(problem.mesh if choice.form == "strong" else problem.mesh.refined())
+    return ErrorEstimate.of(problem, choice.weak, mesh, smooth=choice.form == "strong"), ""
+
+
+def _candidates(problem: Problem, network: Any, seed: int, dtype: torch.dtype, device: torch.device) -> list[Network]:
+    """The initial networks that race; one where the user brings it."""
+    d, c = problem.mesh.dimension, len(problem.components)
+    if isinstance(network, str) and network not in NETWORKS:
+        raise StatementError(f"network {network!r} is not known{suggest(network, NETWORKS)}")
+    if network == "mlp":
+        return [MLP([d, 22, 22, c], seed=CANDIDATES * seed + k, dtype=dtype, device=device) for k in range(CANDIDATES)]
+    if network is None or network == "kan":
+        widths = [d, HIDDEN, HIDDEN, c]
+        return [
+            KAN(widths, Chebyshev(3), base=False, seed=CANDIDATES * seed + k, dtype=dtype, device=device)
+            for k in range(CANDIDATES)
+        ]
+    if not isinstance(network, nn.Module):
+        raise StatementError(f"network is a {type(network).__name__}; give 'kan', 'mlp', a kinn network or a torch nn.Module")
+    wrapped = network if isinstance(network, Network) else ModuleNetwork(network, d, c)
+    if (wrapped.n_inputs, wrapped.n_outputs) != (d, c):
+        raise StatementError(
+            f"the network maps {wrapped.n_inputs} inputs to {wrapped.n_outputs} outputs, but the problem has {d} coordinates "
+            f"and {c} components; give widths [{d}, ..., {c}]"
+        )
+    return [wrapped.to(dtype=dtype, device=device)]
+
+
+def _check_smoothness(problem: Problem, choice: Choice, network: Any) -> None:
+    """Refuse a network without the derivatives that the form needs."""
+    smoothness = network.smoothness if isinstance(network, Network) else None
+    if smoothness is None:
+        return
+    expressions = [e for term in choice.strong for e in term.expressions]
+    if choice.form == "weak" and choice.weak is not None:
+        expressions = [e for row in choice.weak.rows for e in (*row.flux, row.source)]
+    order = max((sum(index) for _, index in Program(expressions, problem).jets), default=0)
+    if order > smoothness:
+        raise StatementError(
+            f"the {choice.form} form takes derivatives of order {order}, but the network's basis has {smoothness} continuous "
+            f"ones; use BSpline(degree={order + 1}) or higher, Chebyshev or Gaussian"
+        )
+
+
+def _network_of(start: Solution, problem: Problem) -> Network:
+    surrogate = start.result.surrogate
+    known = [str(component) for component in start.problem.components]
+    if known != [str(component) for component in problem.components]:
+        raise StatementError(f"start= is a solution for {', '.join(known)}, not for this problem's fields; leave start out")
+    return surrogate.network
+
+
+def _continued(earlier: Surrogate, fresh: Surrogate, network: Network) -> Surrogate:
+    """The earlier network with its own scaling and this problem's boundary values."""
+    return Surrogate(network, earlier.center, earlier.scale, earlier.offset, earlier.amplitude, fresh.lift)
+
+
+def _started(start: Solution, parameter: Any) -> float:
+    known = start.parameters.get(parameter.name)
+    return parameter.guess if known is None else known.estimate
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        where = torch.device(device)
+        torch.zeros(1, device=where)
+    except (RuntimeError, AssertionError) as error:
+        there = "cpu, cuda" if torch.cuda.is_available() else "cpu"
+        reason = str(error).splitlines()[0]
+        raise StatementError(f"device {str(device)!r} is not there ({reason}); this machine has: {there}") from None
+    return where
+
+
+def _describe(network: Network) -> str:
+    if isinstance(network, KAN):
+        settings = ", ".join(f"{name} {value}" for name, value in network.basis.settings().items() if not isinstance(value, list))
+        return f"KAN {network.widths}, {network.basis.name} {settings}, {network.n_parameters} weights"
+    if isinstance(network, MLP):
+        return f"MLP {network.widths}, tanh, {network.n_parameters} weights"
+    return f"{type(getattr(network, 'module', network)).__name__}, {network.n_parameters} weights"
+
+
+__all__ = ["Plan", "plan", "solve"]

@@ -1,0 +1,18 @@
+"""The statement of a problem in SymPy: fields, calculus, conditions, data."""
+
+from kinn.statement.calculus import Div, div, grad
+from kinn.statement.coefficients import Coefficient
+from kinn.statement.conditions import Condition, Dirichlet, Equation, Initial, Neumann, Robin
+from kinn.statement.coordinates import Coordinate, Normal
+from kinn.statement.errors import StatementError, suggest
+from kinn.statement.fields import Field, field_of
+from kinn.statement.observations import Observations
+from kinn.statement.parameters import Parameter
+from kinn.statement.problem import Problem
+from kinn.statement.terms import NoWeakForm, Term, WeakForm, WeakRow, strong_terms, weak_terms
+
+__all__ = [
+    "Coefficient", "Condition", "Coordinate", "Dirichlet", "Div", "Equation", "Field", "Initial", "Neumann",
+    "NoWeakForm", "Normal", "Observations", "Parameter", "Problem", "Robin", "StatementError", "Term", "WeakForm",
+    "WeakRow", "div", "field_of", "grad", "strong_terms", "suggest", "weak_terms",
+]  # fmt: skip

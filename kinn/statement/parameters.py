@@ -1,0 +1,92 @@
+"""Unknown numbers, with a first guess and bounds that decide how the optimizer sees them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, Self
+
+import sympy as sp
+
+from kinn.statement.errors import StatementError
+
+
+class Parameter(sp.Symbol):
+    """An unknown number `name` that is identified with the fields.
+
+    The optimizer moves a free number s: with no bound the value is s ("identity"), with one bound
+    lower + exp(s) or upper - exp(s) ("log"), with both lower + (upper - lower) / (1 + exp(-s)) ("logit"),
+    so that a bound is never crossed.
+
+    Raises StatementError for a guess that is not finite or not strictly inside its bounds.
+
+    >>> Parameter("k", guess=1.0, lower=0).transform
+    'log'
+    """
+
+    __slots__ = ("guess", "lower", "upper")
+
+    guess: float
+    lower: float | None
+    upper: float | None
+
+    def __new__(cls, name: str, guess: float, lower: float | None = None, upper: float | None = None) -> Self:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise StatementError(f"parameter name {name!r}: take letters, digits and underscores, a letter first")
+        value, low, high = _number(name, "guess", guess), None, None
+        if lower is not None and lower != -math.inf:
+            low = _number(name, "lower", lower)
+        if upper is not None and upper != math.inf:
+            high = _number(name, "upper", upper)
+        if low is not None and high is not None and low >= high:
+            raise StatementError(f"parameter {name!r} has lower={low:g} and upper={high:g}; lower must be below upper")
+        if (low is not None and value <= low) or (high is not None and value >= high):
+            text = f"({'-inf' if low is None else f'{low:g}'}, {'inf' if high is None else f'{high:g}'})"
+            raise StatementError(
+                f"parameter {name!r} has guess={value:g} outside its bounds {text}; give a guess strictly inside them"
+            )
+        # __xnew__ passes by the cache of Symbol.__new__, whose key is the name alone.
+        self: Any = sp.Symbol.__xnew__(cls, name, real=True)
+        self.guess, self.lower, self.upper = value, low, high
+        return self
+
+    @property
+    def transform(self) -> Literal["identity", "log", "logit"]:
+        """How the value depends on the free number that the optimizer moves."""
+        if self.lower is not None and self.upper is not None:
+            return "logit"
+        return "identity" if self.lower is None and self.upper is None else "log"
+
+    def to_free(self, value: float) -> float:
+        """The free number of a value inside the bounds."""
+        lower, upper = self.lower, self.upper
+        if lower is not None and upper is not None:
+            return math.log((value - lower) / (upper - value))
+        if lower is not None:
+            return math.log(value - lower)
+        return value if upper is None else math.log(upper - value)
+
+    def from_free(self, free: float) -> float:
+        """The value of a free number; the inverse of `to_free`."""
+        lower, upper = self.lower, self.upper
+        if lower is not None and upper is not None:
+            return lower + (upper - lower) * 0.5 * (1.0 + math.tanh(0.5 * free))
+        if lower is not None:
+            return lower + math.exp(free)
+        return free if upper is None else upper - math.exp(free)
+
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return (self.name, self.guess, self.lower, self.upper), {}
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        # Texts, so that SymPy can order parameters with and without bounds.
+        return (self.name, repr(self.guess), repr(self.lower), repr(self.upper))
+
+
+def _number(name: str, what: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise StatementError(f"parameter {name!r} has {what}={value!r}; give a finite number")
+    return number

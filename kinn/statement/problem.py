@@ -1,0 +1,205 @@
+"""A boundary value problem: a mesh, equations, conditions and data, checked before anything is trained."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import sympy as sp
+
+from kinn.statement.calculus import expanded
+from kinn.statement.check import check, find_jumps
+from kinn.statement.coefficients import CoefficientFunction
+from kinn.statement.conditions import AnyCondition, Condition, Dirichlet, Equation, Initial, Neumann, Robin
+from kinn.statement.errors import StatementError
+from kinn.statement.fields import FieldComponent, components_of
+from kinn.statement.fluxes import Row
+from kinn.statement.observations import Observations
+from kinn.statement.parameters import Parameter
+from kinn.statement.places import time_ends
+from kinn.statement.verify import verify
+
+
+class Problem:
+    """Equations, conditions and observations on a mesh.
+
+    `equations` is a dict name -> expression that is 0 in the domain (or an `Equation`, or a matrix of expressions), a
+    list of them, or one. `conditions` and `observations` are lists. `exact`, {field or parameter: expression}, is read
+    by `verify()` alone, never by a solver.
+
+    Attributes:
+        fields: dict name -> its scalar components, in order of appearance.
+        components: all components; the place here is the index of the network's output.
+        parameters, coefficients: dicts name -> symbol or function.
+        rows: the scalar equations.
+        notes: remarks of `check()`.
+
+    Raises StatementError for what cannot be read as a problem; `check()` finds the rest.
+
+    >>> problem = Problem(mesh, {"poisson": -div(grad(u)) - 1}, [Dirichlet(u, 0, on="wall")])   # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        mesh: Any,
+        equations: Any,
+        conditions: Iterable[AnyCondition] = (),
+        observations: Iterable[Observations] = (),
+        exact: Mapping[Any, Any] | None = None,
+    ) -> None:
+        self.mesh = mesh
+        self.equations: dict[str, Equation] = _named_equations(equations)
+        self.conditions: tuple[AnyCondition, ...] = tuple(_placed(c, mesh) for c in _listed(conditions, "conditions"))
+        self.observations: tuple[Observations, ...] = tuple(_listed(observations, "observations"))
+        self.exact: dict[Any, Any] = dict(exact or {})
+        self.notes: tuple[str, ...] = ()
+        for entry in self.observations:
+            if not isinstance(entry, Observations):
+                raise StatementError(f"observations hold {entry!r}; give kinn.Observations(expression, points, values)")
+        self.rows: tuple[Row, ...] = tuple(
+            Row(name, residual, equation.on)
+            for name, equation in self.equations.items()
+            for residual in equation.residuals()
+        )
+        everything = self._expressions()
+        self.fields: dict[str, tuple[FieldComponent, ...]] = {}
+        for expression in everything:
+            for component in sorted(expression.atoms(FieldComponent), key=lambda c: (c.field, c.components, c.mesh_id)):
+                known = self.fields.setdefault(component.field, components_of(component))
+                if component not in known and component.func not in {c.func for c in known}:
+                    raise StatementError(f"two different fields are named {component.field!r}; give each its own name")
+        self.components: tuple[FieldComponent, ...] = tuple(c for field in self.fields.values() for c in field)
+        self.parameters: dict[str, Parameter] = _by_name(everything, Parameter, "parameters")
+        self.coefficients: dict[str, CoefficientFunction] = _by_name(everything, CoefficientFunction, "coefficients")
+        names = [*self.fields, *self.parameters, *self.coefficients]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise StatementError(f"{twice!r} names two things among fields, parameters and coefficients; rename one")
+
+    def _expressions(self) -> list[sp.Expr]:
+        entries = [row.expression for row in self.rows]
+        for condition in self.conditions:
+            entries += condition.residuals()
+        return entries + [data.expression for data in self.observations]
+
+    @cached_property
+    def jumps(self) -> tuple[str, ...]:
+        """Texts on coefficients under a div that jump; a strong residual is blind to the jump of the flux there."""
+        return find_jumps(self.rows)
+
+    @cached_property
+    def is_linear(self) -> bool:
+        """Whether equations and conditions are affine in the fields, all parameters held."""
+        return all(_is_affine(expression) for expression in self._expressions())
+
+    def index(self, component: FieldComponent) -> int:
+        """The network's output that stands for a component."""
+        return self.components.index(component)
+
+    def check(self) -> Problem:
+        """Raise the one clear StatementError for the first mistake; fill `notes`; return self."""
+        self.notes = check(self)
+        return self
+
+    def verify(
+        self, exact: Mapping[Any, Any] | None = None, samples: int = 200, tolerance: float = 1e-9
+    ) -> dict[str, float]:
+        """Substitute an exact solution into every equation and condition.
+
+        Returns, per term, the largest residual at random points divided by the largest summand of the term. Raises
+        StatementError naming the first term above `tolerance`.
+        """
+        return verify(self, self.exact if exact is None else exact, samples, tolerance)
+
+    def fingerprint(self) -> str:
+        """A hash of statement, mesh and data, by which a stored solution knows its problem."""
+        lines = [self.mesh.identity]
+        for name, equation in self.equations.items():
+            lines += [f"equation {name} {equation.on}", *(str(residual) for residual in equation.residuals())]
+        for condition in self.conditions:
+            lines += [f"{type(condition).__name__} {condition.on}", *(str(r) for r in condition.residuals())]
+        lines += [f"output {component} {component.field} {component.index}" for component in self.components]
+        lines += [f"parameter {p.name} {p.guess!r} {p.lower!r} {p.upper!r}" for p in self.parameters.values()]
+        digest = hashlib.sha256("\n".join(lines).encode())
+        for data in self.observations:
+            digest.update(f"observations {data.name} {data.expression}".encode())
+            for array in (data.points, data.values, data.sigma):
+                digest.update(b"none" if array is None else array.tobytes())
+        return digest.hexdigest()
+
+    def pretty(self) -> list[str]:
+        """The statement in lines of plain text."""
+        return [f"{name}: {text}" for name, text in self._lines(str)]
+
+    def latex(self) -> list[str]:
+        """The statement in lines of LaTeX, without dollar signs."""
+        return [rf"\text{{{name}: }} {text}" for name, text in self._lines(sp.latex)]
+
+    def _lines(self, write: Any) -> list[tuple[str, str]]:
+        lines = [
+            (row.name + (f" on {', '.join(row.on)}" if row.on else ""), f"{write(row.expression)} = 0")
+            for row in self.rows
+        ]
+        for condition in self.conditions:
+            lines += [(condition.label, f"{write(residual)} = 0") for residual in condition.residuals()]
+        for data in self.observations:
+            lines.append((f"data {data.name}", f"{write(data.expression)} at {len(data)} points"))
+        return lines
+
+
+def _listed(values: Any, what: str) -> list[Any]:
+    if isinstance(values, (Mapping, str)) or not isinstance(values, Iterable):
+        if isinstance(values, (Dirichlet, Neumann, Robin, Initial, Condition, Observations)):
+            return [values]
+        raise StatementError(f"{what} is a {type(values).__name__}; give a list")
+    return list(values)
+
+
+def _named_equations(equations: Any) -> dict[str, Equation]:
+    if not isinstance(equations, Mapping):
+        many = isinstance(equations, Sequence) and not isinstance(equations, str)
+        entries = list(equations) if many else [equations]
+        equations = {"equation" if len(entries) == 1 else f"equation {i + 1}": entry for i, entry in enumerate(entries)}
+    if not equations:
+        raise StatementError("the problem has no equation; give equations={'name': expression}")
+    return {str(name): entry if isinstance(entry, Equation) else Equation(entry) for name, entry in equations.items()}
+
+
+def _placed(condition: Any, mesh: Any) -> AnyCondition:
+    if not isinstance(condition, (Dirichlet, Neumann, Robin, Initial, Condition)):
+        raise StatementError(
+            f"conditions hold {condition!r}; give Dirichlet, Neumann, Robin, Initial or Condition(expression, on=...)"
+        )
+    if isinstance(condition, Initial) and not condition.on:
+        ends = time_ends(mesh)
+        if not ends:
+            raise StatementError(
+                f"{condition.label}: the mesh has no time axis; make it with mesh * kinn.Interval('t', 0, 1)"
+            )
+        return replace(condition, on=(ends[0],))
+    return condition
+
+
+def _by_name(expressions: Sequence[sp.Expr], kind: Any, what: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for expression in expressions:
+        for symbol in sorted(expression.atoms(kind), key=lambda s: s.name):
+            if found.setdefault(symbol.name, symbol) != symbol:
+                raise StatementError(f"two different {what} are named {symbol.name!r}; give each its own name")
+    return found
+
+
+def _is_affine(expression: sp.Expr) -> bool:
+    plain = expanded(expression)
+    nodes: list[Any] = [n for n in plain.atoms(sp.Derivative) if isinstance(n.expr, FieldComponent)]
+    nodes += list(plain.atoms(FieldComponent))
+    jets = {node: sp.Dummy(real=True) for node in nodes}
+    marked = plain.xreplace(jets)
+    marks = set(jets.values())
+    return all(not (marked.diff(mark).free_symbols & marks) for mark in marks & marked.free_symbols)
+
+
+__all__ = ["Problem"]
