@@ -19,10 +19,10 @@ from rich.console import Console
 
 from kinn.problem_file import ProblemFile, parse_options
 from kinn.report.errors import Comparison
-from kinn.report.plots import plot_error, plot_field, plot_history, plot_residual
+from kinn.report.plots import plot_error, plot_field, plot_history
 from kinn.report.quantities import quantities
 from kinn.report.record import record, write_json
-from kinn.report.tables import comparison_lines, describe, parameter_text, two_columns
+from kinn.report.tables import comparison_lines, describe, two_columns
 from kinn.result import Status
 from kinn.solution import Solution, load
 from kinn.solver import plan, solve
@@ -34,7 +34,7 @@ CHECKPOINT, RECORD = "solution.kinn", "run.json"
 
 app = typer.Typer(
     name="kinn", help="Solve PDEs with KANs: meshes in, fields, figures and error estimates out.",
-    add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
 )  # fmt: skip
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Python file that defines problem(**options).")]
@@ -119,13 +119,11 @@ def solve_command(
             _picture(plot_error(solution, reference, name), folder / f"{name}_error.png")
     _picture(plot_history(solution.history, history_errors), folder / "history.png")
     if not quiet:
-        known = [(name, parameter_text(solution.parameters[name], truth)) for name, truth in truths.items()]
-        lines = [
-            describe(solution.result),
-            *comparison_lines(errors, reference.solutions if reference else (), numbers),
-        ]
-        lines += two_columns(known)
-        print("\n".join([*lines, f"written to {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}"]))
+        compared = comparison_lines(errors, reference.solutions if reference else (), numbers)
+        files = ", ".join(sorted(path.name for path in folder.iterdir()))
+        print("\n".join([describe(solution.result, truths), *compared, f"written to {folder}: {files}"]))
+    if solution.status in EXIT:
+        print(f"{solution.status.label}: {solution.result.message or solution.status.value}", file=sys.stderr)
     return EXIT.get(solution.status, 0)
 
 
@@ -190,20 +188,12 @@ def plot_command(
 
 
 def _plot(solution: Solution, what: str, problem_file: ProblemFile, document: dict[str, Any]) -> Axes:
-    problem = solution.problem
-    known = ["field", *problem.fields, "error", "residual", *problem.equations, "history"]
     if what == "history":
         return plot_history(solution.history, [row["relative_l2"] for row in document["history"]])
-    if what == "error":
-        reference = problem_file.reference(problem)
-        if reference is None:
-            raise StatementError(f"{problem_file.path} defines no reference(problem), so there is no error to draw")
-        return plot_error(solution, reference)
-    if what == "field" or what in problem.fields:
-        return plot_field(solution, None if what == "field" else what)
-    if what == "residual" or what in problem.equations:
-        return plot_residual(solution, None if what == "residual" else what)
-    raise StatementError(f"there is no picture {what!r}{suggest(what, known)}")
+    reference = problem_file.reference(solution.problem) if what == "error" else None
+    if what == "error" and reference is None:
+        raise StatementError(f"{problem_file.path} defines no reference(problem), so there is no error to draw")
+    return solution.plot(what, reference)
 
 
 def _picture(axes: Axes, path: Path) -> None:
@@ -233,8 +223,9 @@ def _bounds(parameter: Any) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; a user's mistake is one line on stderr."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(args=None if arguments is None else list(arguments), prog_name="kinn", standalone_mode=False)
+        code = app(args=list(arguments) or ["--help"], prog_name="kinn", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

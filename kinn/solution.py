@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from matplotlib.axes import Axes
+from torch import nn
 
-from kinn.networks import Network
 from kinn.report import export, storage
 from kinn.report.errors import Errors, errors
 from kinn.report.matching import as_points, has_normals, scalars
 from kinn.report.plots import plot_error, plot_field, plot_history, plot_residual
 from kinn.report.tables import describe
 from kinn.result import Estimated, Record, Result, Status
-from kinn.statement.errors import StatementError
+from kinn.statement.errors import StatementError, suggest
 from kinn.statement.problem import Problem
 
 
@@ -106,21 +106,24 @@ class Solution:
     def plot(self, what: Any = None, reference: Any = None, ax: Axes | None = None) -> Axes:
         """A picture; returns matplotlib Axes (`.figure.savefig("u.png")`) and shows nothing.
 
-        `what` is a field, its name, an expression (None: the first field), "residual" or an equation's name, "history",
-        or "error". With a `reference` a field's error is drawn.
+        `what` is a field, its name, an expression (None or "field": the first field), "residual" or an equation's name,
+        "history", or "error", which needs a `reference`. With a reference a field's error is drawn.
+
+        Raises StatementError for a picture that there is not.
         """
-        is_text = isinstance(what, str) and what not in self.problem.fields
-        if is_text and what == "history":
-            return plot_history(self.history, ax=ax)
-        if is_text and (what == "residual" or what in self.problem.equations):
-            return plot_residual(self, None if what == "residual" else what, ax)
-        if is_text and what == "error":
-            if reference is None:
+        fields, equations = self.problem.fields, self.problem.equations
+        if isinstance(what, str) and what not in fields:
+            if what == "history":
+                return plot_history(self.history, ax=ax)
+            if what == "residual" or what in equations:
+                return plot_residual(self, None if what == "residual" else what, ax)
+            if what not in ("field", "error"):
+                known = ["field", *fields, "error", "residual", *equations, "history"]
+                raise StatementError(f"there is no picture {what!r}{suggest(what, known)}")
+            if what == "error" and reference is None:
                 raise StatementError("an error needs something to compare with; give reference={field: expression}")
             what = None
-        if reference is not None:
-            return plot_error(self, reference, what, ax)
-        return plot_field(self, what, ax)
+        return plot_field(self, what, ax) if reference is None else plot_error(self, reference, what, ax)
 
     def write(self, path: str | Path) -> None:
         """Write fields, residuals and parameters as a VTU file for ParaView."""
@@ -138,7 +141,7 @@ class Solution:
         return f"Solution({', '.join(self.problem.fields)}: {self.result.network}, {self.status.label}, {estimate})"
 
 
-def load(path: str | Path, problem: Problem, network: Network | None = None) -> Solution:
+def load(path: str | Path, problem: Problem, network: nn.Module | None = None) -> Solution:
     """The solution that `solution.save(path)` wrote; `problem` is the same problem, built again.
 
     A network of the user's own class is passed in as `network`. Raises StatementError for a file that is missing,

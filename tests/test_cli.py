@@ -52,8 +52,7 @@ def calls(monkeypatch):
 
     def solve(problem, **arguments):
         seen.append(arguments)
-        status = Status(arguments.pop("status", Status.STEP_LIMIT))
-        solution = made_solution(problem, [lambda a, b: a**2 - b**2], status=status)
+        solution = made_solution(problem, [lambda a, b: a**2 - b**2])
         if arguments["callback"]:
             for entry in solution.history[:3]:
                 arguments["callback"](entry.step, entry.seconds, solution)
@@ -103,12 +102,18 @@ def test_without_reference_and_quantities(file, calls, capsys):
 
 
 @pytest.mark.parametrize(("status", "code"), [("NONFINITE", 1), ("INTERRUPTED", 130), ("STALLED", 0), ("CONVERGED", 0)])
-def test_exit_codes(file, monkeypatch, status, code):
+def test_exit_codes(file, monkeypatch, capsys, status, code):
     monkeypatch.setattr(
         cli, "solve", lambda problem, **_: made_solution(problem, [lambda a, b: a - b], status=Status[status])
     )
     assert cli.main(["solve", "saddle.py", "--quiet"]) == code
     assert (file.parent / "runs" / "saddle" / "solution.kinn").is_file()
+    out, err = capsys.readouterr()
+    assert out == "" and (err.startswith(f"{status.lower()}: ") if code else err == "")
+
+
+def test_help_without_arguments(capsys):
+    assert cli.main([]) == 0 and "info" in capsys.readouterr().out
 
 
 def test_an_interrupt_outside_training(file, monkeypatch, capsys):
@@ -138,7 +143,7 @@ def test_an_interrupt_outside_training(file, monkeypatch, capsys):
         (["saddle.py", "--steps", "x"], "Invalid value for '--steps'"),
         (["saddle.py", "--tolerance", "nan"], "--tolerance is nan"),
         (["saddle.py", "--colour"], "--colour"),
-        ([], "FILE"),
+        ([], "Missing argument 'FILE'"),
         (["saddle.py", "--json", "none/x.json"], "cannot write 'none/x.json': its folder does not exist"),
         (["saddle.py", "-o", "saddle.py"], "cannot make the folder 'saddle.py'"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import astuple
+from types import SimpleNamespace
 
 import meshio
 import numpy as np
@@ -20,7 +21,18 @@ from kinn.report.record import record, write_json
 from kinn.report.reference import Reference
 from kinn.report.tables import comparison_lines, describe, parameter_text
 from kinn.result import Estimated
-from kinn.statement import Dirichlet, Field, Initial, Neumann, Parameter, Problem, StatementError, div, grad
+from kinn.statement import (
+    Dirichlet,
+    Field,
+    Initial,
+    Neumann,
+    Observations,
+    Parameter,
+    Problem,
+    StatementError,
+    div,
+    grad,
+)
 
 MESH = Mesh.box((-1, -1), (1, 1), cells=4)
 X, Y = MESH.coordinates
@@ -265,5 +277,15 @@ def test_summaries_name_everything(solution):
         == "1.5 +- 0.1, 95 %: 1.3 to 1.7; truth 1.4, 1.0 sd away"
     )
     assert "not determined" in parameter_text(Estimated(1.0))
-    lines = comparison_lines(errors(solution, {U: 2 * EXACT}), [], {})
+    k, sensors = Parameter("k", 2.0), [[0.0, 0.0]]
+    for sigma in (None, 0.3):
+        data = [Observations(U, sensors, [1.0], sigma=sigma)]
+        problem = Problem(MESH, {"e": k * div(grad(U))}, observations=data)
+        text = describe(made_solution(problem, [saddle], sigmas={"u": 0.3}).result, truths={"k": 2.1})
+        assert ("sd 0.3, estimated from the data" in text) == (sigma is None) and "truth 2.1, 1.0 sd away" in text
+    fem = SimpleNamespace(n_unknowns=81, estimate=1e-4, seconds=0.5)
+    table = {"tip": {"value": 1.0, "reference": 2.0, "relative_error": 0.5}}
+    lines = comparison_lines(errors(solution, {U: 2 * EXACT}), [fem], table)
+    assert "reference: FEM, 81 unknowns, estimate 1.0e-04 (relative H1), 0.5 s" in lines
+    assert lines[-1].split() == ["tip", "1", "2", "5.00e-01"]
     assert lines[1].split() == ["u", "5.00e-01", "5.00e-01", "5.00e-01"]

@@ -75,7 +75,10 @@ def test_expressions_of_everything(scalar):
         (lambda s: s.evaluate(U.diff(X, 5), [1, 1]), "is of order 5"),
         (lambda s: s.evaluate(object(), [1, 1]), "is no expression; give a field"),
         (lambda s: s.plot("error"), "an error needs something to compare with"),
-        (lambda s: s.plot("histroy"), "'histroy' is no field and no parameter"),
+        (
+            lambda s: s.plot("histroy"),
+            "there is no picture 'histroy'; it has: 'field', 'u', 'error', 'residual', 'e', 'history'. Did you mean 'history'?",
+        ),
     ],
 )
 def test_mistakes_are_told_in_one_line(scalar, ask, text):

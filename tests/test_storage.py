@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from made_results import made_result, made_solution
 from safetensors.torch import load_file, save_file
 
 from kinn.geometry import Mesh
+from kinn.networks import ModuleNetwork
 from kinn.report import storage
-from kinn.solution import load
+from kinn.solution import Solution, load
 from kinn.statement import Dirichlet, Field, Observations, Parameter, Problem, StatementError, div, grad
 
 
@@ -42,6 +44,23 @@ def test_everything_comes_back(saved):
     names = "parameters form reason network status message seed seconds steps tolerance estimate estimate_note terms"
     for name in [*names.split(), "history", "sigmas", "conditions", "n_parameters"]:
         assert getattr(first, name) == getattr(again, name), name
+
+
+def test_single_precision_and_networks_of_the_user(tmp_path):
+    result = made_result(problem(), [saddle])
+    old = result.surrogate
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
+    points, u = [[0.1, 0.2], [0.5, -0.5]], result.problem.components[0]
+    for network in (old.network, ModuleNetwork(module, 2, 1)):
+        parts = {name: getattr(old, name).float() for name in ("center", "scale", "offset", "amplitude")}
+        single = replace(result, surrogate=replace(old, network=network.float(), **parts))
+        Solution(single).save(tmp_path / "s.kinn")
+        fresh = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
+        again = load(tmp_path / "s.kinn", problem(), None if network is old.network else fresh)
+        assert np.array_equal(single.evaluate([u], np.array(points))[:, 0], again(points))
+    with pytest.raises(StatementError, match="its network cannot be rebuilt: .*; pass one as network="):
+        load(tmp_path / "s.kinn", problem())
 
 
 def test_every_flipped_byte_is_found(saved):

@@ -1,0 +1,5 @@
+"""Finite elements from the same statement: the reference and the yardstick."""
+
+from kinn.fem.solve import FemSolution, solve
+
+__all__ = ["FemSolution", "solve"]

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinn.formulations.surrogate import Surrogate
-from kinn.networks import Network
+from kinn.networks import ModuleNetwork, Network
 from kinn.result import Estimated, Record, Result, Status
 from kinn.statement.errors import StatementError
 from kinn.statement.problem import Problem
@@ -64,7 +64,7 @@ def save(result: Result, path: str | Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def load(path: str | Path, problem: Problem, network: Network | None = None) -> Result:
+def load(path: str | Path, problem: Problem, network: nn.Module | None = None) -> Result:
     """The result in a file written by `save`; a network of the user's own class is passed in as `network`.
 
     Raises StatementError for a file that is missing, corrupt, of another problem, or written by a newer kinn.
@@ -84,11 +84,14 @@ def load(path: str | Path, problem: Problem, network: Network | None = None) -> 
         raise _corrupt(path, "its content does not match its hash")
     if document["problem"] != problem.fingerprint():
         raise StatementError(f"{str(path)!r} holds a solution of another problem: {_difference(document, problem)}")
+    if network is not None and not isinstance(network, Network):
+        network = ModuleNetwork(network, problem.mesh.dimension, len(problem.components))
     try:
         surrogate = Surrogate.restore(problem, tensors, document["surrogate"], network)
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise StatementError(f"{str(path)!r}: its network cannot be rebuilt: {reason}") from None
+    surrogate.network.to(surrogate.center.dtype)  # networks are built in float64
     return Result(
         problem=problem,
         surrogate=surrogate,

@@ -10,8 +10,9 @@ from kinn.report.errors import Errors
 from kinn.result import Estimated, Result
 
 
-def describe(result: Result) -> str:
+def describe(result: Result, truths: Mapping[str, float] | None = None) -> str:
     """A summary: form and why, status and what to do next, error estimate, every term by name, parameters, time."""
+    given = {data.name for data in result.problem.observations if data.sigma is not None}
     names = ", ".join(result.problem.fields)
     title = f"{names}: {result.form} form, since {result.reason}" if result.reason else f"{names}: {result.form} form"
     rows = [
@@ -19,8 +20,10 @@ def describe(result: Result) -> str:
         ("status", f"{result.status.label}: {result.message or result.status.value}"),
         ("error", estimate_text(result)),
     ]
-    rows += [(name, parameter_text(entry)) for name, entry in result.parameters.items()]
-    rows += [(f"noise of {name}", f"sd {sigma:.3g}, estimated from the data") for name, sigma in result.sigmas.items()]
+    rows += [(name, parameter_text(entry, (truths or {}).get(name))) for name, entry in result.parameters.items()]
+    for name, sigma in result.sigmas.items():
+        if name not in given:
+            rows.append((f"noise of {name}", f"sd {sigma:.3g}, estimated from the data"))
     rows.append(("time", f"{result.seconds:.1f} s, {result.steps} steps, seed {result.seed}"))
     lines = [title, *two_columns(rows)]
     if result.terms:

@@ -1,0 +1,153 @@
+"""The finite element solution of a statement: the yardstick, refined until its own estimate meets a tolerance."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import sympy as sp
+import torch
+from scipy.sparse import linalg
+
+from kinn.fem.grading import graded
+from kinn.formulations.estimate import relative_h1
+from kinn.formulations.galerkin import GalerkinSpace
+from kinn.formulations.program import Program
+from kinn.statement.errors import StatementError
+from kinn.statement.problem import Problem
+from kinn.statement.terms import weak_terms
+
+NEWTON_STEPS = 25
+LARGEST = {1: 200_000, 2: 200_000, 3: 80_000}
+
+
+class FemSolution:
+    """A finite element solution; fields and first derivatives can be evaluated anywhere in the mesh.
+
+    Attributes:
+        problem, mesh: the statement and the mesh that the last refinement reached.
+        coefficients: nodal values (components, N).
+        estimate: relative H1 error, from the difference to the solution on the mesh refined once.
+        seconds, n_unknowns: cost of the whole solve, and size of its last system.
+    """
+
+    def __init__(self, space: GalerkinSpace, coefficients: np.ndarray, parameters: torch.Tensor, estimate: float, seconds: float) -> None:
+        self.problem, self.mesh, self.space = space.problem, space.mesh, space
+        self.coefficients, self.estimate, self.seconds = coefficients, estimate, seconds
+        self.n_unknowns = space.size
+        self._parameters = parameters
+
+    def __call__(self, points: Any) -> np.ndarray:
+        """Values at points (n, d): (n,) for one scalar field, else (n, components)."""
+        components = self.problem.components
+        return self.evaluate(components[0] if len(components) == 1 else list(components), points)
+
+    def evaluate(self, expression: Any, points: Any) -> np.ndarray:
+        """Values of expressions of fields and first derivatives at points (n, d): (n,), or (n, k) for a sequence.
+
+        Raises StatementError for a higher derivative: elements have none.
+        """
+        many = isinstance(expression, (list, tuple, sp.MatrixBase))
+        program = Program(list(expression) if many else [expression], self.problem)
+        x = np.asarray(points, dtype=np.float64).reshape(-1, self.mesh.dimension)
+        z = torch.tensor(self._jets(x, program.jets))
+        at = torch.tensor(x)
+        values = program(z, at, None, self._parameters, program.tabulate(at)).numpy().T
+        return values if many else values[:, 0]
+
+    def _jets(self, x: np.ndarray, jets: tuple[tuple[int, tuple[int, ...]], ...]) -> np.ndarray:
+        if any(sum(index) > 1 for _, index in jets):
+            raise StatementError("a finite element solution has no second derivatives; ask for fields and first derivatives")
+        cells = self.mesh.locate(x)
+        basis = self.space.basis
+        local = basis.mapping.invF(x.T[:, :, None], tind=np.maximum(cells, 0))
+        dofs = np.asarray(basis.element_dofs)[:, np.maximum(cells, 0)]
+        rows = np.zeros((len(jets), len(x)))
+        functions = [basis.elem.gbasis(basis.mapping, local, i, tind=np.maximum(cells, 0))[0] for i in range(len(dofs))]
+        for row, (component, index) in enumerate(jets):
+            values = self.coefficients[component]
+            for i, phi in enumerate(functions):
+                shape = np.asarray(phi)[:, 0] if not any(index) else np.asarray(phi.grad)[index.index(1), :, 0]
+                rows[row] += values[dofs[i]] * shape
+        return rows
+
+
+def solve(problem: Problem, order: int = 2, tolerance: float = 1e-4, parameters: dict[str, float] | None = None) -> FemSolution:
+    """Finite elements of `order` 1 or 2 on the problem's mesh, refined where the error is until it is below `tolerance`.
+
+    The error is the difference to the solution on the mesh refined once, as a relative H1 norm; cells that hold most of it
+    are refined (Doerfler, doi:10.1137/0733054), so that the mesh becomes graded towards re-entrant corners. Parameters take
+    the values given, or their guesses. Nonlinear statements are solved by Newton's method.
+
+    Raises StatementError for a statement without a weak form, and where Newton's method fails.
+
+    >>> reference = kinn.fem.solve(problem, tolerance=1e-5)     # doctest: +SKIP
+    """
+    begin = time.perf_counter()
+    problem.check()
+    weak = weak_terms(problem)
+    if weak.other:
+        raise StatementError(f"no FEM: {weak.other[0].name!r} is a general condition; use Dirichlet, Neumann or Robin")
+    values = torch.tensor([(parameters or {}).get(p.name, p.guess) for p in problem.parameters.values()], dtype=torch.float64)
+    mesh = problem.mesh
+    space = GalerkinSpace(problem, weak, mesh, order)
+    solution = newton(space, values, None)
+    while True:
+        fine_mesh = mesh.refined()
+        fine = GalerkinSpace(problem, weak, fine_mesh, order)
+        start = interpolate(space, solution, fine)
+        finer = newton(fine, values, start)
+        error = finer - start
+        estimate = relative_h1(problem, fine, error, finer)
+        if estimate < tolerance or 2 * fine.size > LARGEST[mesh.dimension]:
+            # the finer solution is at hand and at least as good as its estimate
+            return FemSolution(fine, finer.reshape(len(problem.components), -1), values, estimate, time.perf_counter() - begin)
+        mesh = graded(mesh, _cell_errors(fine, error, len(mesh.cells)))
+        following = GalerkinSpace(problem, weak, mesh, order)
+        solution = newton(following, values, interpolate(space, solution, following))
+        space = following
+
+
+def newton(space: GalerkinSpace, parameters: torch.Tensor, start: np.ndarray | None) -> np.ndarray:
+    """Nodal values (size,) with zero residual; from zero, or from `start`."""
+    fixed, values = space.essential_values(parameters)
+    free = np.setdiff1d(np.arange(space.size), fixed)
+    solution = np.zeros(space.size) if start is None else start.copy()
+    solution[fixed] = values
+    first = None
+    for _ in range(NEWTON_STEPS):
+        jets = space.jets_of(solution)
+        residual = space.residual(space.pieces, jets, parameters)[free]
+        tangent = space.tangent(jets, parameters)[free][:, free].tocsc()
+        step = linalg.spsolve(tangent, -residual) if len(free) else residual
+        if not np.isfinite(step).all():
+            break
+        solution[free] += step
+        size = np.abs(step).max(initial=0.0)
+        first = first or size
+        if space.problem.is_linear or size <= 1e-10 * max(np.abs(solution).max(), 1e-300):
+            return solution
+    raise StatementError(f"no FEM: Newton's method did not converge in {NEWTON_STEPS} steps; load the problem in smaller steps")
+
+
+def interpolate(space: GalerkinSpace, coefficients: np.ndarray, onto: GalerkinSpace) -> np.ndarray:
+    """The finite element function at the nodes of another space on the same domain, (size,)."""
+    count = len(space.problem.components)
+    solution = FemSolution(space, coefficients.reshape(count, -1), torch.zeros(0), np.inf, 0.0)
+    zero = (0,) * space.mesh.dimension
+    return solution._jets(onto.nodes, tuple((c, zero) for c in range(count))).ravel()
+
+
+def _cell_errors(fine: GalerkinSpace, error: np.ndarray, n_coarse: int) -> np.ndarray:
+    """Squared H1 error in each cell of the mesh that `fine.mesh` refines once: its children are `n_coarse` cells apart."""
+    dofs = np.asarray(fine.basis.element_dofs).T
+    trials, weight = fine._all_cells
+    total = np.zeros(len(dofs))
+    for part in error.reshape(len(fine.problem.components), -1):
+        gradient = np.einsum("eb,ebqk->eqk", part[dofs], trials[..., 1 : 1 + fine.mesh.spatial_dimension])
+        total += (weight * (gradient**2).sum(-1)).sum(1)
+    return total.reshape(-1, n_coarse).sum(0)
+
+
+__all__ = ["FemSolution", "solve"]
