@@ -171,7 +171,7 @@ def _line(surface: Surface, values: np.ndarray, name: str, style: str, ax: Axes 
     if style == "residual" and (values > 0).any():
         axes.semilogy(x, np.where(values > 0, values, np.nan), lw=1.4)
         low, high = axes.get_ylim()
-        axes.set_ylim(min(low, values.max() / 10), high)
+        axes.set_ylim(min(low, values.max() / 10), max(high, values.max() * 1.3))
     else:
         axes.plot(x, values, lw=1.6)
     axes.set_xlabel(surface.mesh.coordinate_names[0])
