@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from kinn.bases import Chebyshev
 from kinn.formulations.choice import Choice, choose
 from kinn.formulations.dual import DualForm
-from kinn.formulations.estimate import ErrorEstimate, estimation_mesh
 from kinn.formulations.form import Form
 from kinn.formulations.lift import BoxLift
 from kinn.formulations.program import Program
@@ -107,19 +106,18 @@ def solve(
         surrogate = _continued(start.result.surrogate, surrogate, networks[0])
         guess.free = like.new_tensor([p.to_free(_started(start, p)) for p in problem.parameters.values()])
     candidates = [Unknowns(problem, Surrogate(n, *_parts(surrogate)), guess.free.clone()) for n in networks]
-    estimate, note = _estimator(problem, choice)
     line = ProgressLine(enabled=progress)
 
     def result(training: Training, unknowns: Unknowns, status: Status, message: str, final: bool) -> Result:
         parameters = estimated_parameters(unknowns, training) if final else estimated_parameters(unknowns, None)
         last = next((r for r in reversed(training.history) if r.estimate is not None), None)
-        best = training.best[0] if training.best is not None and estimate is not None else None
+        best = training.best[0] if training.best is not None and last is not None else None
         return Result(
             problem=problem, surrogate=unknowns.surrogate, parameters=parameters, form=choice.form, reason=choice.reason,
             network=_describe(unknowns.surrogate.network), status=status, message=message, seed=seed,
             seconds=clock.seconds(), steps=training.steps, tolerance=tolerance,
             estimate=(best if best is not None else last.estimate) if last is not None else None,
-            estimate_note=note, terms=dict(training.terms), history=tuple(training.history),
+            estimate_note=choice.lacking, terms=dict(training.terms), history=tuple(training.history),
             sigmas={d.name or "": float(s.mean()) for d, s in zip(problem.observations, training.data.sigmas, strict=True)},
         )  # fmt: skip
 
@@ -128,7 +126,7 @@ def solve(
         if callback is not None:
             callback(record.step, record.seconds, Solution(result(training, unknowns, Status.STEP_LIMIT, "", final=False)))
 
-    training = Training(problem, prepared, candidates, estimate, Limits(tolerance, steps, time_limit), seed, clock, on_record)
+    training = Training(problem, prepared, candidates, Limits(tolerance, steps, time_limit), seed, clock, on_record)
     with line:
         status, message = training.run(stages or [GaussNewton()])
     return Solution(result(training, training.unknowns, status, message, final=True))
@@ -142,14 +140,7 @@ def _prepare(problem: Problem, choice: Choice, surrogate: Surrogate, parameters:
     if choice.form == "weak":
         assert choice.weak is not None
         return DualForm.prepare(problem, choice.weak, surrogate, parameters)
-    return StrongForm.prepare(problem, choice.strong, surrogate, parameters)
-
-
-def _estimator(problem: Problem, choice: Choice) -> tuple[ErrorEstimate | None, str]:
-    if choice.weak is None:
-        return None, choice.lacking
-    mesh = estimation_mesh(problem.mesh if choice.form == "strong" else problem.mesh.refined())
-    return ErrorEstimate.of(problem, choice.weak, mesh, smooth=choice.form == "strong"), ""
+    return StrongForm.prepare(problem, choice, surrogate, parameters)
 
 
 def _candidates(problem: Problem, network: Any, seed: int, dtype: torch.dtype, device: torch.device) -> list[Network]:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from kinn.formulations.blocks import Block
-from kinn.formulations.estimate import ErrorEstimate
 from kinn.formulations.form import Form
 from kinn.formulations.program import Program
 from kinn.formulations.strong import data_blocks
@@ -106,14 +105,13 @@ class Training:
         problem: Problem,
         form: Form,
         candidates: Sequence[Unknowns],
-        estimate: ErrorEstimate | None,
         limits: Limits,
         seed: int,
         clock: Clock,
         on_record: Callable[[Record, Unknowns, dict[str, float]], None],
     ) -> None:
         self.problem, self.form, self.candidates = problem, form, list(candidates)
-        self.estimate, self.limits, self.seed, self.clock, self.on_record = estimate, limits, seed, clock, on_record
+        self.limits, self.seed, self.clock, self.on_record = limits, seed, clock, on_record
         self.data = Data.of(problem)
         self.data_weight = DATA_WEIGHT_START
         self.unknowns = self.candidates[0]
@@ -271,12 +269,11 @@ class Training:
         return bool(self.problem.observations) and self.data_weight > DATA_WEIGHT
 
     def _judge(self, n: int, loss: float | None) -> tuple[float, float | None]:
-        system = System(self.unknowns, self.form.check_blocks(self.unknowns.surrogate, n))
-        check = system.loss()
-        self.terms = {name: math.sqrt(value) for name, value in system.latest.items()}
-        estimate = None if self.estimate is None else self.estimate(self.unknowns)
+        judgement = self.form.judge(self.unknowns, n)
+        check, estimate = sum(judgement.terms.values()), judgement.estimate
+        self.terms = {name: math.sqrt(value) for name, value in judgement.terms.items()}
         if not math.isfinite(check):
-            raise Stop(Status.NONFINITE, f"the term {_worst(system.latest)!r} is not finite; {Status.NONFINITE.value}")
+            raise Stop(Status.NONFINITE, f"the term {_worst(judgement.terms)!r} is not finite; {Status.NONFINITE.value}")
         score = check if estimate is None else estimate
         if self.problem.observations or self.best is None or score <= self.best[0]:
             self.best = score, _copy(self.unknowns)

@@ -10,10 +10,10 @@ import sympy as sp
 import torch
 from scipy.sparse import linalg
 
-from kinn.fem.grading import graded
-from kinn.formulations.estimate import relative_h1
+from kinn.formulations.estimate import cell_errors, relative_h1
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.program import Program
+from kinn.geometry import graded
 from kinn.statement.errors import StatementError
 from kinn.statement.problem import Problem
 from kinn.statement.terms import weak_terms
@@ -60,11 +60,14 @@ class FemSolution:
         if any(sum(index) > 1 for _, index in jets):
             raise StatementError("a finite element solution has no second derivatives; ask for fields and first derivatives")
         cells = self.mesh.locate(x)
+        outside = np.flatnonzero(cells < 0)
+        if len(outside):
+            raise StatementError(f"{len(outside)} of {len(x)} points lie outside the mesh, the first at {x[outside[0]]}")
         basis = self.space.basis
-        local = basis.mapping.invF(x.T[:, :, None], tind=np.maximum(cells, 0))
-        dofs = np.asarray(basis.element_dofs)[:, np.maximum(cells, 0)]
+        local = basis.mapping.invF(x.T[:, :, None], tind=cells)
+        dofs = np.asarray(basis.element_dofs)[:, cells]
         rows = np.zeros((len(jets), len(x)))
-        functions = [basis.elem.gbasis(basis.mapping, local, i, tind=np.maximum(cells, 0))[0] for i in range(len(dofs))]
+        functions = [basis.elem.gbasis(basis.mapping, local, i, tind=cells)[0] for i in range(len(dofs))]
         for row, (component, index) in enumerate(jets):
             values = self.coefficients[component]
             for i, phi in enumerate(functions):
@@ -103,7 +106,7 @@ def solve(problem: Problem, order: int = 2, tolerance: float = 1e-4, parameters:
         if estimate < tolerance or 2 * fine.size > LARGEST[mesh.dimension]:
             # the finer solution is at hand and at least as good as its estimate
             return FemSolution(fine, finer.reshape(len(problem.components), -1), values, estimate, time.perf_counter() - begin)
-        mesh = graded(mesh, _cell_errors(fine, error, len(mesh.cells)))
+        mesh = graded(mesh, cell_errors(fine, error, len(mesh.cells)))
         following = GalerkinSpace(problem, weak, mesh, order)
         solution = newton(following, values, interpolate(space, solution, following))
         space = following
@@ -137,17 +140,6 @@ def interpolate(space: GalerkinSpace, coefficients: np.ndarray, onto: GalerkinSp
     solution = FemSolution(space, coefficients.reshape(count, -1), torch.zeros(0), np.inf, 0.0)
     zero = (0,) * space.mesh.dimension
     return solution._jets(onto.nodes, tuple((c, zero) for c in range(count))).ravel()
-
-
-def _cell_errors(fine: GalerkinSpace, error: np.ndarray, n_coarse: int) -> np.ndarray:
-    """Squared H1 error in each cell of the mesh that `fine.mesh` refines once: its children are `n_coarse` cells apart."""
-    dofs = np.asarray(fine.basis.element_dofs).T
-    trials, weight = fine._all_cells
-    total = np.zeros(len(dofs))
-    for part in error.reshape(len(fine.problem.components), -1):
-        gradient = np.einsum("eb,ebqk->eqk", part[dofs], trials[..., 1 : 1 + fine.mesh.spatial_dimension])
-        total += (weight * (gradient**2).sum(-1)).sum(1)
-    return total.reshape(-1, n_coarse).sum(0)
 
 
 __all__ = ["FemSolution", "solve"]

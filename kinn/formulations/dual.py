@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from kinn.formulations.blocks import Block, PointBlock
-from kinn.formulations.estimate import nodal_values
-from kinn.formulations.form import Form
+from kinn.formulations.estimate import ErrorEstimate, cell_errors, nodal_values
+from kinn.formulations.form import Form, Judgement
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.program import Program
 from kinn.formulations.scaling import measure, probes_of, sample_term, term_sizes, unit_surrogate, with_amplitude
 from kinn.formulations.strong import CONDITION_WEIGHT
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.weak import ComponentNorm, WeakBlock
-from kinn.geometry import Mesh
+from kinn.formulations.unknowns import Unknowns
+from kinn.geometry import Mesh, graded
 from kinn.statement.problem import Problem
 from kinn.statement.terms import Term, WeakForm
 
@@ -29,21 +30,23 @@ class DualForm(Form):
     """The weak residual against finite elements on the problem's mesh, refined as far as the network needs.
 
     Attributes:
+        mesh: carries the present test space; `judge` refines it.
         factors: for each component, what one unit of its dual norm and of its boundary norm counts.
         others: general conditions, which stay mean squares at points, with their sizes.
     """
 
     problem: Problem
     weak: WeakForm
+    mesh: Mesh
     factors: list[tuple[float, float]] = field(default_factory=list)
     others: list[tuple[Term, Program, float]] = field(default_factory=list)
-    _spaces: list[tuple[GalerkinSpace, list[ComponentNorm]]] = field(default_factory=list, repr=False)
+    _spaces: dict[str, tuple[GalerkinSpace, list[ComponentNorm]]] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def prepare(problem: Problem, weak: WeakForm, surrogate: Surrogate, parameters: Tensor) -> tuple[DualForm, Surrogate]:
         """Measure the terms; returns the form and the surrogate with the amplitude that they ask for."""
-        form = DualForm(problem, weak)
-        space, norms = form.space(0)
+        form = DualForm(problem, weak, problem.mesh)
+        space, norms = form.tests()
         rest, changes, sizes = form._measure(space, norms, surrogate, parameters)
         surrogate = with_amplitude(surrogate, rest, changes)
         for component, size in enumerate(term_sizes(surrogate, rest, changes)):
@@ -55,6 +58,15 @@ class DualForm(Form):
             scales = term_sizes(surrogate, at_rest, change)
             form.others = [(term, programs[term.name], s) for term, s in zip(weak.other, scales, strict=True)]
         return form, surrogate
+
+    def tests(self) -> tuple[GalerkinSpace, list[ComponentNorm]]:
+        """The test space in use: quadratic elements on the present mesh (linear ones if it is very fine), and its norms."""
+        if self.mesh.identity not in self._spaces:
+            components = len(self.problem.components)
+            order = 1 if len(self.mesh.points) * components > LARGEST_SPACE // 2 else 2
+            space = GalerkinSpace(self.problem, self.weak, self.mesh, order)
+            self._spaces = {self.mesh.identity: (space, [ComponentNorm(space, c) for c in range(components)])}
+        return self._spaces[self.mesh.identity]
 
     def _measure(
         self, space: GalerkinSpace, norms: list[ComponentNorm], surrogate: Surrogate, parameters: Tensor
@@ -81,33 +93,25 @@ class DualForm(Form):
                 changes[c, other] = dual(change, c)
         return rest.to(surrogate.center), changes.to(surrogate.center), list(space.norm(moved))
 
-    def space(self, level: int) -> tuple[GalerkinSpace, list[ComponentNorm]]:
-        """The test space of a level: quadratic elements on the mesh, refined `level` times (linear ones if it is very fine)."""
-        while len(self._spaces) <= level:
-            mesh: Mesh = self._spaces[-1][0].mesh.refined() if self._spaces else self.problem.mesh
-            fine = len(mesh.points) * len(self.problem.components) > LARGEST_SPACE // 3
-            space = GalerkinSpace(self.problem, self.weak, mesh, order=1 if fine and not self._spaces else 2)
-            self._spaces.append((space, [ComponentNorm(space, c) for c in range(len(self.problem.components))]))
-        return self._spaces[level]
-
-    def level(self, n: int) -> int:
-        """The coarsest level with `n` test functions, unless that is too large."""
-        level, growth = 0, 2**self.problem.mesh.dimension
-        while (size := self.space(level)[0].size) < n and size * growth <= LARGEST_SPACE:
-            level += 1
-        return level
-
-    def _blocks(self, surrogate: Surrogate, level: int, n: int, seed: int) -> list[Block]:
-        space, norms = self.space(level)
-        name = " + ".join(self.problem.equations)
-        blocks: list[Block] = [WeakBlock(name, space, norms, surrogate, self.factors)]
+    def blocks(self, surrogate: Surrogate, n: int, seed: int) -> list[Block]:
+        while (size := self.tests()[0].size) < n and size * 2**self.mesh.dimension <= LARGEST_SPACE:
+            self.mesh = self.mesh.refined()
+        space, norms = self.tests()
+        blocks: list[Block] = [WeakBlock(self.name, space, norms, surrogate, self.factors)]
         for number, (term, program, size) in enumerate(self.others):
             points = sample_term(self.problem, term, max(64, n // 8), seed * 64 + number)
             blocks.append(PointBlock(term.name, program, points, surrogate, CONDITION_WEIGHT[term.kind] ** 0.5 / size))
         return blocks
 
-    def blocks(self, surrogate: Surrogate, n: int, seed: int) -> list[Block]:
-        return self._blocks(surrogate, self.level(n), n, seed)
+    @property
+    def name(self) -> str:
+        return " + ".join(self.problem.equations)
 
-    def check_blocks(self, surrogate: Surrogate, n: int) -> list[Block]:
-        return self._blocks(surrogate, self.level(n) + 1, n, seed=7919)
+    def judge(self, unknowns: Unknowns, n: int) -> Judgement:
+        """The correction in the test space of the mesh refined once; then that mesh is refined where the correction is large."""
+        space, _ = self.tests()
+        estimate = ErrorEstimate(self.problem, GalerkinSpace(self.problem, self.weak, self.mesh.refined()), smooth=False)
+        value = estimate(unknowns)
+        if space.size < LARGEST_SPACE:
+            self.mesh = graded(self.mesh, cell_errors(estimate.space, estimate.error, len(self.mesh.cells)))
+        return Judgement({self.name: value**2}, value)

@@ -15,7 +15,6 @@ from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import Mesh
 from kinn.statement.problem import Problem
-from kinn.statement.terms import WeakForm
 
 CELLS = {1: 200, 2: 2000, 3: 6000}
 
@@ -38,13 +37,9 @@ class ErrorEstimate:
     problem: Problem
     space: GalerkinSpace
     smooth: bool
+    error: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
     _factor: Any = field(default=None, repr=False)
     _tangent: Any = field(default=None, repr=False)
-
-    @staticmethod
-    def of(problem: Problem, weak: WeakForm, mesh: Mesh, smooth: bool) -> ErrorEstimate:
-        """An estimate with quadratic elements on `mesh`; `smooth` trial solutions are integrated by parts."""
-        return ErrorEstimate(problem, GalerkinSpace(problem, weak, mesh), smooth)
 
     def correction(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray]:
         """Nodal values (size,) of the correction and of the trial solution."""
@@ -63,8 +58,9 @@ class ErrorEstimate:
         return error, trial
 
     def __call__(self, unknowns: Unknowns) -> float:
-        """The relative H1 error of the worst field."""
-        error, trial = self.correction(unknowns)
+        """The relative H1 error of the worst field; `error` keeps the correction."""
+        self.error, trial = self.correction(unknowns)
+        error = self.error
         return relative_h1(self.problem, self.space, error, trial)
 
 
@@ -81,6 +77,20 @@ def relative_h1(problem: Problem, space: GalerkinSpace, error: np.ndarray, trial
 
 def _jets(unknowns: Unknowns, pieces: Sequence[Piece]) -> list[Tensor]:
     return [unknowns.surrogate.values(piece.x, piece.program.jets).detach() for piece in pieces]
+
+
+def cell_errors(space: GalerkinSpace, error: np.ndarray, n_parents: int) -> np.ndarray:
+    """Squared H1 seminorm of a finite element function in each of the `n_parents` cells that `space.mesh` once refined.
+
+    `Mesh.refined` keeps the children of a cell `n_parents` numbers apart.
+    """
+    dofs = np.asarray(space.basis.element_dofs).T
+    trials, weight = space.all_cells
+    total = np.zeros(len(dofs))
+    for part in error.reshape(len(space.problem.components), -1):
+        gradient = np.einsum("eb,ebqk->eqk", part[dofs], trials[..., 1 : 1 + space.mesh.spatial_dimension])
+        total += (weight * (gradient**2).sum(-1)).sum(1)
+    return total.reshape(-1, n_parents).sum(0)
 
 
 def nodal_values(surrogate: Surrogate, space: GalerkinSpace) -> np.ndarray:

@@ -1,11 +1,21 @@
-"""A form turns a statement into blocks of squares for a surrogate, and knows how large each term is."""
+"""A form turns a statement into blocks of squares for a surrogate, and judges a solution on what it never trained on."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from kinn.formulations.blocks import Block
 from kinn.formulations.surrogate import Surrogate
+from kinn.formulations.unknowns import Unknowns
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Squared relative residuals of each term on independent points or tests, and the estimated relative H1 error."""
+
+    terms: dict[str, float]
+    estimate: float | None
 
 
 class Form(ABC):
@@ -13,8 +23,8 @@ class Form(ABC):
 
     @abstractmethod
     def blocks(self, surrogate: Surrogate, n: int, seed: int) -> list[Block]:
-        """Blocks with about `n` points (strong) or test functions (weak), new ones for each seed."""
+        """Blocks with about `n` points (strong) or test functions (weak), new points for each seed."""
 
     @abstractmethod
-    def check_blocks(self, surrogate: Surrogate, n: int) -> list[Block]:
-        """Blocks of the same terms on a finer rule that is independent of any training with up to `n`."""
+    def judge(self, unknowns: Unknowns, n: int) -> Judgement:
+        """Check and estimate on a finer, independent rule than a training with `n` points or tests."""

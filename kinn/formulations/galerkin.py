@@ -167,7 +167,7 @@ class GalerkinSpace:
     def h1(self) -> sparse.csc_matrix:
         """Inner product `int u v / L^2 + grad u . grad v` (N, N), gradients in space, L half the largest extent in space."""
         length = float(self.mesh.scale[: self.mesh.spatial_dimension].max())
-        trials, weight = self._all_cells
+        trials, weight = self.all_cells
         spatial = trials[..., 1 : 1 + self.mesh.spatial_dimension]
         local = np.einsum("eq,eaqk,ebqk->eab", weight, spatial, spatial)
         local += np.einsum("eq,eaq,ebq->eab", weight, trials[..., 0], trials[..., 0]) / length**2
@@ -175,7 +175,7 @@ class GalerkinSpace:
         return _scatter(local, dofs, dofs, self.basis.N).tocsc()
 
     @cached_property
-    def _all_cells(self) -> tuple[np.ndarray, np.ndarray]:
+    def all_cells(self) -> tuple[np.ndarray, np.ndarray]:
         for piece in self.pieces:
             if piece.normal is None and len(piece.dofs) == len(self.mesh.cells):
                 return piece.trials.numpy(), piece.weight.numpy()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from kinn.formulations.lift import BoxLift, essential_values
 from kinn.formulations.program import Program
 from kinn.formulations.surrogate import Surrogate, select
 from kinn.geometry import Points, sample
-from kinn.networks import Network
+from kinn.networks import JetSpace, Network, Tape
 from kinn.statement.fields import FieldComponent
 from kinn.statement.parameters import Parameter
 from kinn.statement.problem import Problem
@@ -82,8 +84,8 @@ def _known_values(problem: Problem, component: FieldComponent) -> np.ndarray:
 def measure(probes: Sequence[Probe], surrogate: Surrogate, parameters: Tensor) -> tuple[Tensor, Tensor]:
     """Sizes of each term: of its residual where the network is zero (t,), and of its change with each component (t, c).
 
-    The change is the derivative of the residual towards the surrogate's network, normalized to root mean square 1 per
-    component, with amplitude 1: what a field of size 1 that varies over the domain makes of the term.
+    The change is the derivative of the residual towards `Waves`: what a field of size 1 that varies over the domain makes
+    of the term.
     """
     at_rest, changes = [], []
     zero = replace(surrogate, amplitude=torch.zeros_like(surrogate.amplitude))
@@ -117,16 +119,35 @@ def pointwise_slopes(values: Tensor, z: Tensor) -> list[Tensor]:
     return found
 
 
+class Waves(Network):
+    """A fixed function that varies in every direction, about as fast as a solution may: `sqrt(2/3) sum_j cos(k_j . x + p_j)`.
+
+    Sizes are measured with it, so that they do not depend on the network that is trained.
+    """
+
+    def __init__(self, n_inputs: int, n_outputs: int) -> None:
+        super().__init__()
+        self.n_inputs, self.n_outputs = n_inputs, n_outputs
+
+    def jets(self, x: Tensor, space: JetSpace, tape: Tape | None = None) -> Tensor:
+        numbers = torch.tensor(space.indices, dtype=x.dtype, device=x.device)
+        total = x.new_zeros(len(space.indices), len(x))
+        for wave in range(3):
+            # incommensurable wave numbers between 1.6 and 3.2, so that no axis and no symmetry is special
+            k = 1.6 + 1.6 * ((0.618034 * (1 + wave + 3 * torch.arange(x.shape[1], dtype=x.dtype, device=x.device))) % 1)
+            k = k * (1 - 2 * ((torch.arange(x.shape[1], device=x.device) * (wave + 1)) % 2))
+            phase = (x @ k)[None] + wave + 0.5 * math.pi * numbers.sum(1)[:, None]
+            total += torch.prod(k**numbers, 1)[:, None] * torch.cos(phase)
+        return (total * math.sqrt(2 / 3))[..., None].expand(-1, -1, self.n_outputs)
+
+    def settings(self) -> dict[str, Any]:
+        return {"kind": "waves"}
+
+
 def unit_surrogate(surrogate: Surrogate) -> Surrogate:
-    """The surrogate with the amplitudes that make its network's part have root mean square 1 in its box."""
-    unit = replace(surrogate, amplitude=torch.ones_like(surrogate.amplitude))
-    generator = torch.Generator().manual_seed(0)
-    inside = torch.rand(PROBE_POINTS, len(surrogate.center), generator=generator, dtype=torch.float64).to(surrogate.center)
-    x, space = surrogate.center + surrogate.scale * (2 * inside - 1), surrogate.space([])
-    with torch.no_grad():
-        rest = replace(surrogate, amplitude=torch.zeros_like(surrogate.amplitude)).jets(x, space)
-        size = (unit.jets(x, space) - rest)[0].square().mean(0).sqrt()
-    return replace(unit, amplitude=1 / size.clamp_min(1e-300))
+    """The surrogate's boundary values and scaling around a field of size 1 that varies over the domain."""
+    waves = Waves(len(surrogate.center), len(surrogate.amplitude))
+    return replace(surrogate, network=waves, amplitude=torch.ones_like(surrogate.amplitude))
 
 
 def with_amplitude(surrogate: Surrogate, at_rest: Tensor, changes: Tensor) -> Surrogate:

@@ -11,11 +11,15 @@ import torch
 from torch import Tensor
 
 from kinn.formulations.blocks import Block, PointBlock
-from kinn.formulations.form import Form
+from kinn.formulations.choice import Choice
+from kinn.formulations.estimate import ErrorEstimate, estimation_mesh
+from kinn.formulations.form import Form, Judgement
+from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.lift import BoxLift
 from kinn.formulations.program import Program
 from kinn.formulations.scaling import measure, probes_of, sample_term, term_sizes, with_amplitude
 from kinn.formulations.surrogate import Surrogate
+from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import Points
 from kinn.statement.fields import FieldComponent
 from kinn.statement.problem import Problem
@@ -50,10 +54,12 @@ class StrongForm(Form):
     programs: dict[str, Program]
     sizes: dict[str, float]
     facets: dict[str, np.ndarray | None]
+    estimate: ErrorEstimate | None
 
     @staticmethod
-    def prepare(problem: Problem, terms: Sequence[Term], surrogate: Surrogate, parameters: Tensor) -> tuple[StrongForm, Surrogate]:
+    def prepare(problem: Problem, choice: Choice, surrogate: Surrogate, parameters: Tensor) -> tuple[StrongForm, Surrogate]:
         """Measure the terms; returns the form and the surrogate with the amplitude that they ask for."""
+        terms = choice.strong
         programs = {term.name: Program(term.expressions, problem) for term in terms}
         facets = {term.name: soft_facets(problem, term, surrogate.lift) for term in terms}
         open_terms = tuple(term for term in terms if (where := facets[term.name]) is None or len(where))
@@ -61,10 +67,15 @@ class StrongForm(Form):
         surrogate = with_amplitude(surrogate, at_rest, changes)
         sizes = term_sizes(surrogate, at_rest, changes)
         names = [term.name for term in open_terms]
-        return StrongForm(problem, open_terms, programs, dict(zip(names, sizes, strict=True)), facets), surrogate
+        estimate = None
+        if choice.weak is not None:
+            estimate = ErrorEstimate(problem, GalerkinSpace(problem, choice.weak, estimation_mesh(problem.mesh)), smooth=True)
+        return StrongForm(problem, open_terms, programs, dict(zip(names, sizes, strict=True)), facets, estimate), surrogate
 
-    def check_blocks(self, surrogate: Surrogate, n: int) -> list[Block]:
-        return self.blocks(surrogate, max(2048, n), seed=CHECK_SEED)
+    def judge(self, unknowns: Unknowns, n: int) -> Judgement:
+        blocks = self.blocks(unknowns.surrogate, max(2048, n), seed=CHECK_SEED)
+        losses = {block.name: block.loss(unknowns) for block in blocks}
+        return Judgement(losses, None if self.estimate is None else self.estimate(unknowns))
 
     def blocks(self, surrogate: Surrogate, n: int, seed: int) -> list[Block]:
         """One block for each term, with `n` points in the domain and as dense ones on the boundary, from `seed`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from kinn.geometry import Mesh
+from kinn.geometry.mesh import Mesh
 
 SHARE = 0.6  # of the squared error that the refined cells hold (Doerfler's theta squared)
 NEIGHBORS = 12
