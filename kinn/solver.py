@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -164,7 +165,7 @@ def _candidates(problem: Problem, network: Any, seed: int, dtype: torch.dtype, d
             f"the network maps {wrapped.n_inputs} inputs to {wrapped.n_outputs} outputs, but the problem has {d} coordinates "
             f"and {c} components; give widths [{d}, ..., {c}]"
         )
-    return [wrapped.to(dtype=dtype, device=device)]
+    return [copy.deepcopy(wrapped).to(dtype=dtype, device=device)]  # training must not change the caller's
 
 
 def _check_smoothness(problem: Problem, choice: Choice, network: Any) -> None:
@@ -188,7 +189,7 @@ def _network_of(start: Solution, problem: Problem) -> Network:
     known = [str(component) for component in start.problem.components]
     if known != [str(component) for component in problem.components]:
         raise StatementError(f"start= is a solution for {', '.join(known)}, not for this problem's fields; leave start out")
-    return surrogate.network
+    return copy.deepcopy(surrogate.network)  # the earlier solution stays as it is
 
 
 def _continued(earlier: Surrogate, fresh: Surrogate, network: Network) -> Surrogate:

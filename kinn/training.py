@@ -139,7 +139,7 @@ class Training:
         return System(self.unknowns, self._blocks(self.unknowns, self._size(self.unknowns), self.seed + 1))
 
     def _size(self, unknowns: Unknowns) -> int:
-        return POINTS_PER_PARAMETER * unknowns.size
+        return math.ceil(POINTS_PER_PARAMETER * unknowns.size)
 
     # The course of a run.
 

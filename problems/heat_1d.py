@@ -29,7 +29,7 @@ def reference(problem):
 
 
 def quantities(problem):
-    """The heat that has left through the walls at the end; the normal has no part along x where time begins and ends."""
+    """The heat that left through the walls; where time begins and ends the normal has no part along x."""
     mesh = problem.mesh
     (u,) = problem.components
     diffusivity = float(mesh.upper[0] - mesh.lower[0]) ** 2

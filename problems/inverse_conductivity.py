@@ -1,16 +1,16 @@
 """How well does a plate conduct, and how well does its edge cool? Two unknowns from 20 thermometers.
 
-A plate of 2 m x 1 m is held at 20 degrees on its left side, insulated at the bottom and at the top, and gives off heat on
-its right side to air of 20 degrees: k dT/dn = h (20 - T). A known heater q = 275 exp(-r^2 / 0.8^2) W/m^3, r the distance
-in m from (1.5, 0.5), warms it. Unknown are the conductivity k (truth 2.5 W/m/K) and the heat transfer coefficient h (truth
-5 W/m^2/K).
+A plate of 2 m x 1 m is held at 20 degrees on its left side, insulated at the bottom and at the top, and gives off heat
+on its right side to air of 20 degrees: k dT/dn = h (20 - T). A known heater q = 275 exp(-r^2 / 0.8^2) W/m^3, r the
+distance in m from (1.5, 0.5), warms it. Unknown are the conductivity k (truth 2.5 W/m/K) and the heat transfer
+coefficient h (truth 5 W/m^2/K).
 
 The data (data/inverse_conductivity.csv) are temperatures at the true parameters, by finite elements with an estimated
 relative error below 1e-5, column `clean`, and with Gaussian noise of 0.5 K, 1 % of the range of the temperature in the
 plate, column `T`. `python problems/inverse_conductivity.py` makes the file. By the sensitivities of the finite element
 solution such data determine k to 0.6 % and h to 0.9 % (standard deviations).
-Options: `draw` takes another draw of the noise (0 is that of the file), `length` stretches the plate (k keeps its value, so
-h becomes h / length), `size` scales the temperature, `shift` moves the plate.
+Options: `draw` takes another draw of the noise (0 is that of the file), `length` stretches the plate (k keeps its
+value, so h becomes h / length), `size` scales the temperature, `shift` moves the plate.
 """
 
 import csv
@@ -29,8 +29,8 @@ OUTSIDE = 20.0
 NOISE = 0.5
 
 
-def statement(length, size, shift):
-    """Mesh, temperature, equations and conditions without data."""
+def plate(length, size, shift):
+    """Mesh, temperature, equations, conditions and true parameters."""
     mesh = kinn.Mesh.box((shift, shift), (shift + 2 * length, shift + length))
     x, y = mesh.coordinates
     temperature = kinn.Field("T", mesh)
@@ -38,26 +38,22 @@ def statement(length, size, shift):
     h = kinn.Parameter("h", guess=10 / length, lower=0)
     flux = k * grad(temperature)
     squared = ((x - shift) / length - CENTER[0]) ** 2 + ((y - shift) / length - CENTER[1]) ** 2
-    heating = HEATING * size / length**2 * sp.exp(-squared / WIDTH**2)
-    return dict(
-        mesh=mesh,
-        equations={"heat": -div(flux) - heating},
-        conditions=[
-            kinn.Dirichlet(temperature, OUTSIDE * size, on="left"),
-            kinn.Neumann(flux, 0, on=("bottom", "top")),
-            kinn.Robin(flux, temperature, h, OUTSIDE * size, on="right"),
-        ],
-        exact={k: CONDUCTIVITY, h: TRANSFER / length},
-    ), temperature
+    heater = HEATING * size / length**2 * sp.exp(-squared / WIDTH**2)
+    conditions = [
+        kinn.Dirichlet(temperature, OUTSIDE * size, on="left"),
+        kinn.Neumann(flux, 0, on=("bottom", "top")),
+        kinn.Robin(flux, temperature, h, OUTSIDE * size, on="right"),
+    ]
+    return mesh, temperature, {"heat": -div(flux) - heater}, conditions, {k: CONDUCTIVITY, h: TRANSFER / length}
 
 
 def problem(draw=0, length=1.0, size=1.0, shift=0.0):
-    parts, temperature = statement(length, size, shift)
+    mesh, temperature, equations, conditions, truths = plate(length, size, shift)
     data = kinn.Observations.read(temperature, FILE, value="T" if draw == 0 else "clean", sigma=NOISE)
     noise = 0.0 if draw == 0 else NOISE * np.random.default_rng(draw).standard_normal(len(data))
     points, values = shift + length * data.points, size * (data.values + noise)
     readings = kinn.Observations(temperature, points, values, sigma=NOISE * size)
-    return kinn.Problem(**parts, observations=[readings])
+    return kinn.Problem(mesh, equations, conditions, [readings], exact=truths)
 
 
 def reference(problem):
@@ -88,9 +84,9 @@ def sensors():
 
 
 def make_data():
-    parts, _ = statement(1.0, 1.0, 0.0)
-    truths = {parameter.name: value for parameter, value in parts["exact"].items()}
-    clean = kinn.fem.solve(kinn.Problem(**parts), tolerance=1e-5, parameters=truths)(sensors())
+    mesh, _, equations, conditions, truths = plate(length=1.0, size=1.0, shift=0.0)
+    parameters = {parameter.name: value for parameter, value in truths.items()}
+    clean = kinn.fem.solve(kinn.Problem(mesh, equations, conditions), tolerance=1e-5, parameters=parameters)(sensors())
     noisy = clean + NOISE * np.random.default_rng(0).standard_normal(len(clean))
     with FILE.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")

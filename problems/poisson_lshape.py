@@ -1,8 +1,8 @@
 """Poisson's equation on an L: -lap u = 1, u = 0 on the whole boundary, from a mesh file.
 
 [-1, 1]^2 without its lower right quarter (meshes/lshape.msh, made with Gmsh). At the re-entrant corner u grows like
-r^(2/3), so second derivatives are unbounded and a strong residual trains to a wrong function. The reference is the finite
-element solution of the same statement on a mesh graded towards the corner.
+r^(2/3), so second derivatives are unbounded and a strong residual trains to a wrong function. The reference is the
+finite element solution of the same statement on a mesh graded towards the corner.
 Options: `length` stretches the domain, `size` scales the field, `shift` moves the domain.
 """
 
@@ -31,6 +31,6 @@ def reference(problem):
 
 
 def quantities(problem):
-    """The integral of u (half the torsional rigidity over G of a bar with this section), and the largest value at a vertex."""
+    """The integral of u, a quarter of the torsion constant of this section, and the largest value at a vertex."""
     (u,) = problem.components
     return {"integral": u, "peak": lambda solution: solution(problem.mesh.points).max()}

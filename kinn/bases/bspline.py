@@ -66,7 +66,7 @@ class BSpline(Basis):
         for k in range(order + 1):
             value = powers[..., : p + 1 - k] @ local.T[: p + 1 - k] if k <= p else torch.zeros_like(powers)
             rows.append(x.new_zeros(*x.shape, self.n_functions).scatter(-1, index, value))
-            steps = torch.arange(1, local.shape[1], dtype=x.dtype, device=x.device)
+            steps = torch.arange(1, max(local.shape[1], 1), dtype=x.dtype, device=x.device)
             local = local[:, 1:] * steps / width
         return torch.stack(rows)
 

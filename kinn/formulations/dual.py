@@ -73,7 +73,9 @@ class DualForm(Form):
     ) -> tuple[Tensor, Tensor, list[float]]:
         """Dual norms of the residual at rest (c,) and of its change (c, c) with unit components, and these' H1 norms."""
         still = replace(surrogate, amplitude=torch.zeros_like(surrogate.amplitude))
-        jets = [still.values(piece.x, piece.program.jets).detach() for piece in space.pieces]
+        parameters = parameters.detach().cpu().double()
+        found = [still.values(piece.x.to(still.center), piece.program.jets).detach() for piece in space.pieces]
+        jets = [z.to(piece.x) for z, piece in zip(found, space.pieces, strict=True)]
         residual = space.residual(space.pieces, jets, parameters)
         tangent = space.tangent(jets, parameters)
         moved = nodal_values(unit_surrogate(surrogate), space) - nodal_values(still, space)

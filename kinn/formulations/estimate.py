@@ -43,7 +43,7 @@ class ErrorEstimate:
 
     def correction(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray]:
         """Nodal values (size,) of the correction and of the trial solution."""
-        space, parameters = self.space, unknowns.parameters()
+        space, parameters = self.space, unknowns.parameters().detach().cpu().double()
         fixed, values = space.essential_values(parameters)
         free = np.setdiff1d(np.arange(space.size), fixed)
         if self._factor is None or self.problem.parameters or not self.problem.is_linear:
@@ -76,7 +76,9 @@ def relative_h1(problem: Problem, space: GalerkinSpace, error: np.ndarray, trial
 
 
 def _jets(unknowns: Unknowns, pieces: Sequence[Piece]) -> list[Tensor]:
-    return [unknowns.surrogate.values(piece.x, piece.program.jets).detach() for piece in pieces]
+    surrogate = unknowns.surrogate
+    found = [surrogate.values(piece.x.to(surrogate.center), piece.program.jets).detach() for piece in pieces]
+    return [z.to(piece.x) for z, piece in zip(found, pieces, strict=True)]  # elements live on the CPU in float64
 
 
 def cell_errors(space: GalerkinSpace, error: np.ndarray, n_parents: int) -> np.ndarray:

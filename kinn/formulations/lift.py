@@ -126,15 +126,16 @@ class BoxLift:
         unit = torch.rand(64, self.problem.mesh.dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         inside = torch.as_tensor(self._lower) + unit * torch.as_tensor(self._upper - self._lower)
         space = JetSpace.of([], self.problem.mesh.dimension)
+        places = {}
         for (axis, end), value in sides.items():
             at = inside.clone()
             at[:, axis] = float((self._upper if end else self._lower)[axis])
-            wanted = self._evaluate(value, (0,) * space.dimension, at)
-            found = self.values(component, at, space)[0]
-            size = max([self._evaluate(v, (0,) * space.dimension, at).abs().max().item() for v in sides.values()])
-            if (found - wanted).abs().max().item() > CORNER_TOLERANCE * size:
-                return False
-        return True
+            places[axis, end] = at, self._evaluate(value, (0,) * space.dimension, at)
+        size = max((wanted.abs().max().item() for _, wanted in places.values()), default=0.0)
+        return all(
+            (self.values(component, at, space)[0] - wanted).abs().max().item() <= CORNER_TOLERANCE * size
+            for at, wanted in places.values()
+        )
 
 
 def essential_values(problem: Problem) -> list[tuple[FieldComponent, sp.Expr, np.ndarray]]:

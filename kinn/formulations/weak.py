@@ -81,11 +81,11 @@ class WeakBlock(Block):
         """The residual R (size,) and the misfits of each component at its boundary nodes."""
         total = torch.zeros(self.space.size, dtype=torch.float64)
         for piece, points in self._pieces:
-            values = points.residuals(unknowns).cpu().view(len(piece.slots), *piece.weight.shape)
+            values = points.residuals(unknowns).cpu().double().view(len(piece.slots), *piece.weight.shape)
             for value, (component, slot) in zip(values, piece.slots, strict=True):
                 local = torch.einsum("ebq,eq->eb", piece.tests[..., slot], value)
                 total.index_add_(0, torch.from_numpy(component * self.space.basis.N + piece.dofs).flatten(), local.flatten())
-        misfits = [torch.zeros(0) if block is None else block.residuals(unknowns) for block in self._misfits]
+        misfits = [torch.zeros(0, dtype=torch.float64) if block is None else block.residuals(unknowns) for block in self._misfits]
         return total, misfits
 
     def norms_of(self, residual: Tensor, misfits: list[Tensor]) -> list[tuple[float, float]]:
@@ -112,7 +112,7 @@ class WeakBlock(Block):
                 cells = slice(start, min(start + step, elements))
                 count = cells.stop - cells.start
                 rows, jacobian = points.jacobian(unknowns, slice(cells.start * width, cells.stop * width))
-                rows, jacobian = rows.cpu().view(len(piece.slots), count, width), jacobian.cpu()
+                rows, jacobian = rows.cpu().double().view(len(piece.slots), count, width), jacobian.cpu().double()
                 jacobian = jacobian.view(len(piece.slots), count, width, -1)
                 for component in {c for c, _ in piece.slots}:
                     own = [k for k, (c, _) in enumerate(piece.slots) if c == component]
@@ -165,11 +165,11 @@ class _Joined:
         self.blocks, self.order = blocks, torch.from_numpy(order)
 
     def residuals(self, unknowns: Unknowns) -> Tensor:
-        return torch.cat([block.residuals(unknowns)[0].cpu() for block in self.blocks])[self.order]
+        return torch.cat([block.residuals(unknowns)[0].cpu().double() for block in self.blocks])[self.order]
 
     def jacobian(self, unknowns: Unknowns) -> tuple[Tensor, Tensor]:
         parts = [block.jacobian(unknowns, part) for block in self.blocks for part in block.parts()]
-        return torch.cat([r.cpu() for r, _ in parts])[self.order], torch.cat([j.cpu() for _, j in parts])[self.order]
+        return torch.cat([r.cpu().double() for r, _ in parts])[self.order], torch.cat([j.cpu().double() for _, j in parts])[self.order]
 
 
 def _pointwise(piece: Piece, surrogate: Surrogate) -> PointBlock:

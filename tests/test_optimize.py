@@ -1,0 +1,166 @@
+"""Optimizers of sums of squares on problems whose answer is known."""
+
+import pytest
+import torch
+
+from kinn.optimize import AdamState, LeastSquares, LevenbergMarquardt
+from kinn.optimize.levenberg_marquardt import descend
+
+
+class Residuals(LeastSquares):
+    """A sum of squares of a torch function."""
+
+    def __init__(self, function, start, rows=True):
+        self.function, self.theta, self.rows = function, torch.as_tensor(start, dtype=torch.float64), rows
+
+    def vector(self):
+        return self.theta.clone()
+
+    def assign(self, theta):
+        self.theta = theta
+
+    def loss(self):
+        return self.function(self.theta).square().sum().item()
+
+    def _linear(self):
+        return self.function(self.theta), torch.func.jacrev(self.function)(self.theta)
+
+    def gradient(self):
+        r, jacobian = self._linear()
+        return (r @ r).item(), 2 * jacobian.T @ r
+
+    def normal_equations(self):
+        r, jacobian = self._linear()
+        return (r @ r).item(), jacobian.T @ jacobian, jacobian.T @ r
+
+    def triangle(self):
+        if not self.rows:
+            return None
+        r, jacobian = self._linear()
+        q, triangle = torch.linalg.qr(jacobian)
+        return triangle, q.T @ r
+
+
+def rosenbrock(theta):
+    return torch.stack([10 * (theta[1] - theta[0] ** 2), 1 - theta[0]])
+
+
+def ill_conditioned(condition, n=12):
+    """A consistent linear problem whose conditioning no scaling of columns can cure."""
+    generator = torch.Generator().manual_seed(0)
+    u = torch.linalg.qr(torch.randn(30, n, generator=generator, dtype=torch.float64))[0]
+    v = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64))[0]
+    matrix = u * torch.logspace(0, -torch.log10(torch.tensor(condition)).item(), n, dtype=torch.float64) @ v.T
+    return matrix, matrix @ torch.ones(n, dtype=torch.float64)
+
+
+def run(system, steps, **settings):
+    optimizer, losses = LevenbergMarquardt(**settings), [system.loss()]
+    for _ in range(steps):
+        loss = optimizer.step(system)
+        if loss is None:
+            break
+        losses.append(loss)
+    return losses
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_rosenbrock(exact):
+    system = Residuals(rosenbrock, [-1.2, 1.0])
+    losses = run(system, 60, exact=exact)
+    assert all(after < before for before, after in zip(losses, losses[1:], strict=False))
+    assert torch.allclose(system.theta, torch.ones(2, dtype=torch.float64), atol=1e-7)
+
+
+def test_orthogonal_factorization_keeps_the_digits_that_normal_equations_lose():
+    matrix, right = ill_conditioned(1e9)
+    errors = {}
+    for exact in (False, True):
+        system = Residuals(lambda t: matrix @ t - right, torch.zeros(12))
+        LevenbergMarquardt(damping=1e-26, exact=exact).step(system)
+        errors[exact] = (system.theta - 1).norm().item()
+    assert errors[True] < 1e-5 and errors[False] > 100 * errors[True]
+
+
+def test_both_factorizations_take_the_same_step_where_nothing_is_lost():
+    matrix, right = ill_conditioned(10.0)
+
+    def bent(theta):
+        return matrix @ theta - right + 0.1 * (matrix @ theta) ** 2
+
+    steps = []
+    for exact in (False, True):
+        system = Residuals(bent, torch.zeros(12))
+        LevenbergMarquardt(damping=0.3, exact=exact).step(system)
+        steps.append(system.theta)
+    assert torch.allclose(*steps, rtol=1e-10, atol=1e-12)
+
+
+def test_without_rows_exact_falls_back_to_normal_equations():
+    system = Residuals(rosenbrock, [-1.2, 1.0], rows=False)
+    run(system, 60, exact=True)
+    assert system.loss() < 1e-12
+
+
+class Uphill(Residuals):
+    """Its gradient has the wrong sign, so that every step raises the loss."""
+
+    def normal_equations(self):
+        loss, gram, gradient = super().normal_equations()
+        return loss, gram, -gradient
+
+
+def test_stays_put_when_nothing_lowers_the_loss():
+    start = torch.tensor([-1.2, 1.0], dtype=torch.float64)
+    system, optimizer = Uphill(rosenbrock, start), LevenbergMarquardt()
+    assert optimizer.step(system) is None and optimizer.damping > 1
+    assert torch.equal(system.theta, start)
+
+
+def test_a_minimum_is_left_alone():
+    system = Residuals(lambda t: torch.stack([t[0] - 1, 1 + 0 * t[1]]), [1.0, 4.0])
+    assert LevenbergMarquardt().step(system) is None
+    assert torch.equal(system.theta, torch.tensor([1.0, 4.0], dtype=torch.float64))
+
+
+def test_a_residual_that_is_not_finite_stops_the_optimizer():
+    system = Residuals(lambda t: torch.log(t), [-1.0])
+    assert LevenbergMarquardt().step(system) is None and AdamState().step(system) is None
+    assert system.theta.item() == -1
+
+
+def test_a_step_into_the_infinite_is_damped():
+    system = Residuals(lambda t: torch.log(t) + 2, [1.0])  # a full step of -2 leaves the domain
+    losses = run(system, 60, damping=1e-6)
+    assert losses[-1] < 1e-20 and abs(system.theta.item() - torch.tensor(-2.0).exp().item()) < 1e-6
+
+
+def test_units_of_the_unknowns_do_not_matter():
+    units = torch.tensor([1e3, 1e-2], dtype=torch.float64)
+    plain = run(Residuals(rosenbrock, [-1.2, 1.0]), 12)
+    scaled = run(Residuals(lambda t: rosenbrock(t * units), torch.tensor([-1.2, 1.0], dtype=torch.float64) / units), 12)
+    assert plain[6:] != plain[:6] and len(plain) == len(scaled)
+    assert all(abs(a - b) < 1e-6 * a + 1e-20 for a, b in zip(plain, scaled, strict=True))
+
+
+def test_adam_lowers_a_quadratic_and_ignores_the_unit_of_the_loss():
+    paths = []
+    for unit in (1.0, 1e-6):
+        matrix, right = ill_conditioned(30.0)
+        system = Residuals(lambda t, m=matrix, r=right, u=unit: u * (m @ t - r), torch.zeros(12))
+        state, before = AdamState(learning_rate=0.02), system.loss()
+        for _ in range(400):
+            assert state.step(system) is not None
+        assert system.loss() < 1e-3 * before
+        paths.append(system.theta)
+    assert torch.allclose(*paths, rtol=1e-6, atol=1e-9)
+
+
+def test_descend_says_why_it_ended():
+    matrix, right = ill_conditioned(10.0)
+    outcomes = {
+        descend(LevenbergMarquardt(), Residuals(rosenbrock, [-1.2, 1.0]), 3, 8, 0.7, lambda _: True),
+        descend(LevenbergMarquardt(), Residuals(rosenbrock, [-1.2, 1.0]), 50, 8, 0.7, lambda _: False),
+        descend(LevenbergMarquardt(), Residuals(lambda t: torch.cat([t - 1, t + 1]), [1e3]), 50, 2, 0.5, lambda _: True),
+    }
+    assert outcomes == {"limit", "stopped", "slow"}

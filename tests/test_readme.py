@@ -1,0 +1,66 @@
+"""What the README shows runs, and what it says about commands is what CI runs."""
+
+import functools
+import re
+from pathlib import Path
+
+import pytest
+
+import kinn
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+
+
+def run(code, tmp_path, monkeypatch, **limits):
+    """The names that an example leaves behind; it runs in a folder of its own, with a short limit."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "problems").symlink_to(ROOT / "problems")
+    monkeypatch.setattr(kinn, "solve", functools.partial(kinn.solve, progress=False, **limits))
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    return names
+
+
+def test_the_first_example_solves_the_lshape(tmp_path, monkeypatch, capsys):
+    assert len(EXAMPLES[0].splitlines()) <= 12
+    solution = run(EXAMPLES[0], tmp_path, monkeypatch, steps=25, time_limit=60)["solution"]
+    reference = kinn.fem.solve(solution.problem, tolerance=1e-2)
+    assert solution.error(reference)["u"].relative_l2 < 2e-2 and 1e-3 < solution.estimate < 0.2
+    assert (tmp_path / "lshape.vtu").is_file() and (tmp_path / "lshape.png").is_file()
+    shown = capsys.readouterr().out
+    assert "u: weak form, since the mesh has a re-entrant corner at (0, 0)" in shown and "relative H1" in shown
+
+
+def test_the_second_example_identifies_two_numbers(tmp_path, monkeypatch, capsys):
+    solution = run(EXAMPLES[1], tmp_path, monkeypatch, time_limit=60)["solution"]
+    for name, truth in {"k": 2.5, "h": 5.0}.items():
+        found = solution.parameters[name]
+        assert found.estimate == pytest.approx(truth, rel=0.04) and 0.001 < found.sd / truth < 0.03
+        assert abs(found.estimate - truth) < 3 * found.sd
+    assert "estimate" in capsys.readouterr().out
+
+
+def test_the_test_command_is_what_ci_runs():
+    (command,) = [line for line in COMMANDS if "pytest" in line]
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert command in lines and "set -euo pipefail" in lines
+
+
+def test_commands_and_files_exist():
+    solving = next(line for line in COMMANDS if "kinn solve" in line)
+    assert "pip install -c constraints.txt -e ." in solving
+    for name in re.findall(r"`(\w+\.py)`", README):
+        assert (ROOT / "problems" / name).is_file()
+    listed = set(re.findall(r"^\| `(\w+\.py)`", README, re.MULTILINE))
+    assert listed == {file.name for file in (ROOT / "problems").glob("*.py")}
+    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+def test_constraints_pin_what_is_installed():
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").split())
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    wanted = re.findall(r'"([\w-]+)>=', text)
+    assert pins["torch"] == "2.13.0" and set(wanted) - {"setuptools"} <= set(pins)

@@ -1,0 +1,76 @@
+"""Units must not matter: lengths in millimetres, fields in gigapascal and a shifted origin give the same relative losses."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from oracles import network_of
+
+from kinn.formulations.choice import choose
+from kinn.formulations.dual import DualForm
+from kinn.formulations.lift import BoxLift
+from kinn.formulations.scaling import Waves, initial_surrogate
+from kinn.formulations.strong import StrongForm, data_blocks
+from kinn.formulations.unknowns import Unknowns
+from kinn.networks import JetSpace
+from kinn.problem_file import ProblemFile
+from kinn.training import Data
+
+FOLDER = Path(__file__).parents[1] / "problems"
+NAMES = sorted(file.stem for file in FOLDER.glob("*.py"))
+UNITS = {"length": {"length": 1e3}, "size": {"size": 1e-4}, "shift": {"shift": 100.0}}
+LIKE = torch.zeros(0, dtype=torch.float64)
+
+
+def prepared(name, form, **options):
+    """Unknowns at a fixed network, and the squares of every term of the loss."""
+    problem = ProblemFile.load(FOLDER / f"{name}.py", options).problem()
+    choice = choose(problem, form)
+    network = network_of("chebyshev", problem.mesh.dimension, len(problem.components))
+    surrogate = initial_surrogate(problem, network, BoxLift.of(problem), LIKE)
+    unknowns = Unknowns.at_guess(problem, surrogate)
+    maker = StrongForm if choice.form == "strong" else DualForm
+    made, unknowns.surrogate = maker.prepare(
+        problem, choice if choice.form == "strong" else choice.weak, surrogate, unknowns.parameters()  # type: ignore[arg-type]
+    )
+    blocks = list(made.blocks(unknowns.surrogate, 200, seed=1))
+    data = Data.of(problem)
+    blocks += data_blocks(problem, data.programs, unknowns.surrogate, data.sigmas, data.relative**2)
+    return unknowns, {block.name: block.loss(unknowns) for block in blocks}
+
+
+@pytest.mark.parametrize("form", ["strong", "weak"])
+@pytest.mark.parametrize("name", NAMES)
+def test_relative_losses_do_not_depend_on_units(name, form):
+    plain, losses = prepared(name, form)
+    for unit, options in UNITS.items():
+        scaled, found = prepared(name, form, **options)
+        for term, loss in losses.items():
+            assert math.isclose(found[term], loss, rel_tol=1e-6), (unit, term, loss, found[term])
+        factor = options.get("size", 1.0)
+        assert torch.allclose(scaled.surrogate.amplitude, factor * plain.surrogate.amplitude, rtol=1e-6)
+        assert torch.allclose(scaled.surrogate.offset, factor * plain.surrogate.offset, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_losses_of_an_untrained_network_are_of_size_one(name):
+    _, losses = prepared(name, None)
+    assert 1e-3 < max(losses.values()) < 1e6
+
+
+def test_amplitude_is_near_the_size_of_the_solution():
+    for name in ("poisson_square", "helmholtz_1_4", "heat_1d", "nonlinear_diffusion"):
+        unknowns, _ = prepared(name, None, size=0.01)
+        assert 0.1 < unknowns.surrogate.amplitude.item() / 0.01 < 300, name
+
+
+def test_waves_have_size_one_and_exact_derivatives():
+    x = 2 * torch.rand(4000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1
+    space = JetSpace.of([(2, 1)], 2)
+    x.requires_grad_()
+    jets = Waves(2, 1).jets(x, space)
+    assert 0.3 < jets[0].square().mean() < 2
+    value = jets[space.position[2, 0]]
+    (slope,) = torch.autograd.grad(value.sum(), x)
+    assert torch.allclose(slope[:, 1:], jets[space.position[2, 1]], atol=1e-11)
