@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure kin
 
 Threads = Annotated[int, typer.Option(help="CPU threads of every run.")]
 Seeds = Annotated[int, typer.Option(help="Seeds 0, 1, ... of each run.")]
-Problems = Annotated[list[str] | None, typer.Option("--problems", help="Name of a problem; repeatable; all by default.")]
+Problems = Annotated[list[str] | None, typer.Option("--problems", help="A problem; repeatable; all by default.")]
 Limit = Annotated[float | None, typer.Option(help="Shorten every time limit to this, to try the suite out.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for results.")]
 

@@ -50,13 +50,16 @@ def write(name: str, document: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-def write_table(name: str, title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], where: dict[str, Any], folder: Path) -> str:
+def write_table(
+    name: str, title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], where: dict[str, Any], folder: Path
+) -> str:
     """Write `name`.md, a markdown table with its conditions below it; returns the text."""
     lines = [f"# {title}", "", f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
     lines += [f"| {' | '.join(shown(cell) for cell in row)} |" for row in rows]
     versions = ", ".join(f"{package} {number}" for package, number in where["versions"].items())
     changed = " with uncommitted changes" if where["uncommitted"] else ""
-    lines += ["", f"Commit {where['commit']}{changed}; {where['device']}, {where['threads']} threads, {where['dtype']}; {versions}; {where['date']}."]
+    machine = f"{where['device']}, {where['threads']} threads, {where['dtype']}"
+    lines += ["", f"Commit {where['commit']}{changed}; {machine}; {versions}; {where['date']}."]
     text = "\n".join(lines) + "\n"
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
     return text

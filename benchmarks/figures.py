@@ -82,5 +82,6 @@ def table_rows(case: Case, levels: list[dict[str, Any]], checks: dict[str, Any])
     for name, entry in checks.get("parameters", {}).items():
         asked = f"{name} within {case.parameters:.0%} and 3 sd"
         apart = f"{max((d for d in entry['deviations'] if d is not None), default=0.0):.2g} sd at most"
-        rows.append([case.name, asked, middle(entry["relative"]), max(entry["relative"]), None, None, apart, entry["met"]])
+        errors = [middle(entry["relative"]), max(entry["relative"])]
+        rows.append([case.name, asked, *errors, None, None, apart, entry["met"]])
     return rows

@@ -24,7 +24,7 @@ def solve(
     steps: int | None = None,
     settings: dict[str, float] | None = None,
 ) -> dict[str, Any]:
-    """`kinn solve` on a problem file; the record with `exit`, or, kept as a result too, {"exit", "stderr"} of a failure."""
+    """`kinn solve` on a problem file: its record with `exit`; of a failure, a result too, `exit` and `stderr`."""
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder) / "record.json"
         command = [sys.executable, "-m", "kinn", "solve", str(ROOT / "problems" / f"{problem}.py"), "--quiet"]

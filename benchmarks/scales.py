@@ -10,7 +10,7 @@ from benchmarks.runs import finite, solve, worst
 from benchmarks.suite import ONE_EACH, UNITS, selected
 
 WITHIN = 2
-HEADER = ("run", "error as stated", "steps", *(f"{name} x {value:g}" for name, value in UNITS.items() if name != "shift"), "shift by 100", "met")
+HEADER = ("run", "error as stated", "steps", "length x 1e3", "size x 1e-4", "shift by 100", "met")
 
 
 def run(problems: list[str] | None, seed: int, threads: int, limit: float | None, folder: Path) -> str:
@@ -31,4 +31,5 @@ def run(problems: list[str] | None, seed: int, threads: int, limit: float | None
         document["cases"][case.name] = {"ratios": {n: finite(r) for n, r in ratios.items()}, "met": met, "runs": runs}
         write("scales", document, folder)
         rows.append([case.name, base, plain.get("steps"), *ratios.values(), met])
-    return write_table("scales", "Errors in other units over the error as stated", HEADER, rows, document["conditions"], folder)
+    title = "Errors in other units over the error as stated"
+    return write_table("scales", title, HEADER, rows, document["conditions"], folder)

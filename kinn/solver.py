@@ -21,6 +21,7 @@ from kinn.formulations.strong import StrongForm
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 from kinn.inference.intervals import estimated_parameters
+from kinn.limits import Clock, Limits
 from kinn.networks import KAN, MLP, ModuleNetwork, Network
 from kinn.optimize import Adam, GaussNewton
 from kinn.report.progress import ProgressLine
@@ -28,7 +29,7 @@ from kinn.result import Record, Result, Status
 from kinn.solution import Solution
 from kinn.statement.errors import StatementError, suggest
 from kinn.statement.problem import Problem
-from kinn.training import POINTS_PER_PARAMETER, Clock, Limits, Training
+from kinn.training import POINTS_PER_PARAMETER, Training
 
 NETWORKS = ("kan", "mlp")
 CANDIDATES = 5
@@ -110,15 +111,12 @@ def solve(
     line = ProgressLine(enabled=progress)
 
     def result(training: Training, unknowns: Unknowns, status: Status, message: str, final: bool) -> Result:
-        parameters = estimated_parameters(unknowns, training) if final else estimated_parameters(unknowns, None)
-        last = next((r for r in reversed(training.history) if r.estimate is not None), None)
-        best = training.best[0] if training.best is not None and last is not None else None
+        parameters = estimated_parameters(unknowns, training if final else None)
         return Result(
             problem=problem, surrogate=unknowns.surrogate, parameters=parameters, form=choice.form, reason=choice.reason,
             network=_describe(unknowns.surrogate.network), status=status, message=message, seed=seed,
-            seconds=clock.seconds(), steps=training.steps, tolerance=tolerance,
-            estimate=(best if best is not None else last.estimate) if last is not None else None,
-            estimate_note=choice.lacking, terms=dict(training.terms), history=tuple(training.history),
+            seconds=clock.seconds(), steps=training.steps, tolerance=tolerance, estimate=training.estimate,
+            estimate_note=_note(problem, choice), terms=dict(training.terms), history=tuple(training.history),
             sigmas={d.name or "": float(s.mean()) for d, s in zip(problem.observations, training.data.sigmas, strict=True)},
         )  # fmt: skip
 
@@ -135,6 +133,12 @@ def solve(
 
 def _parts(surrogate: Surrogate) -> tuple[Tensor, Tensor, Tensor, Tensor, BoxLift | None]:
     return surrogate.center, surrogate.scale, surrogate.offset, surrogate.amplitude, surrogate.lift
+
+
+def _note(problem: Problem, choice: Choice) -> str:
+    if choice.weak is None:
+        return choice.lacking
+    return "for the parameters as they were identified" if problem.parameters else ""
 
 
 def _prepare(problem: Problem, choice: Choice, surrogate: Surrogate, parameters: Tensor) -> tuple[Form, Surrogate]:

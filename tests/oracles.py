@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 
 import torch
@@ -13,7 +13,7 @@ from kinn.formulations.blocks import PointBlock
 from kinn.formulations.unknowns import Unknowns
 from kinn.networks import KAN, MLP, JetSpace, ModuleNetwork, Network
 
-Plain = Callable[[list[Tensor], Tensor], Tensor]
+Plain = Callable[[Sequence[Tensor], Tensor], Tensor]
 BASES = {"bspline": BSpline(5, 3), "chebyshev": Chebyshev(4), "gaussian": Gaussian(4)}
 NETWORKS = (*BASES, "mlp", "module")
 
@@ -44,7 +44,7 @@ def plain(network: Network) -> Plain:
     if isinstance(network, KAN):
         layers = network._layers()
 
-        def kan(weights: list[Tensor], x: Tensor) -> Tensor:
+        def kan(weights: Sequence[Tensor], x: Tensor) -> Tensor:
             for depth, (layer, weight) in enumerate(zip(layers, weights, strict=True)):
                 x = torch.tanh(x) if depth else x
                 x = torch.einsum("nib,oib->no", layer.functions(x, 0)[0], weight)
@@ -53,7 +53,7 @@ def plain(network: Network) -> Plain:
         return kan
     if isinstance(network, MLP):
 
-        def mlp(weights: list[Tensor], x: Tensor) -> Tensor:
+        def mlp(weights: Sequence[Tensor], x: Tensor) -> Tensor:
             for depth, weight in enumerate(weights):
                 x = (torch.tanh(x) if depth else x) @ weight[:, :-1].T + weight[:, -1]
             return x

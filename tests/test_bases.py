@@ -47,7 +47,11 @@ def test_lower_orders_and_shapes_do_not_matter(basis):
 def test_refinement_keeps_every_function_and_its_derivatives(basis):
     finer, matrix = basis.refined()
     assert matrix.shape == (basis.n_functions, finer.n_functions) and finer.n_functions > basis.n_functions
-    x = torch.linspace(-1.2, 1.2, 101, dtype=torch.float64) if basis.name != "bspline" else torch.cat([X, X[:1] * 0 + 1])
+    x = (
+        torch.linspace(-1.2, 1.2, 101, dtype=torch.float64)
+        if basis.name != "bspline"
+        else torch.cat([X, X[:1] * 0 + 1])
+    )
     before, after = basis.derivatives(x, 2), finer.derivatives(x, 2) @ matrix.T
     for order in range(3):
         assert (before[order] - after[order]).abs().max() < 1e-12 * max(before[order].abs().max().item(), 1)
@@ -109,7 +113,9 @@ def test_chebyshev_polynomials_are_those_of_numpy():
             assert np.abs(values[order, :, m].numpy() - expected).max() <= 1e-12 * max(np.abs(expected).max(), 1)
 
 
-@pytest.mark.parametrize("build", [lambda: BSpline(0), lambda: BSpline(3, 0), lambda: Chebyshev(0), lambda: Gaussian(1)])
+@pytest.mark.parametrize(
+    "build", [lambda: BSpline(0), lambda: BSpline(3, 0), lambda: Chebyshev(0), lambda: Gaussian(1)]
+)
 def test_impossible_bases_are_refused(build):
     with pytest.raises(ValueError, match="at least|needs"):
         build()

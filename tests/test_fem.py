@@ -30,7 +30,8 @@ def errors(problem, solution, exact):
     truths = [exact, *(exact.diff(x) for x in coordinates[: problem.mesh.spatial_dimension])]
     found = solution.evaluate(wanted, points.x)
     squares = [
-        points.weight @ (found[:, k] - sp.lambdify(coordinates, truth)(*points.x.T)) ** 2 for k, truth in enumerate(truths)
+        points.weight @ (found[:, k] - sp.lambdify(coordinates, truth)(*points.x.T)) ** 2
+        for k, truth in enumerate(truths)
     ]
     return np.sqrt(squares[0]), np.sqrt(sum(squares))
 

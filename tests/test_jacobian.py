@@ -27,7 +27,7 @@ def statement(lifted):
     first = u[0] * u[1].diff(x, y) + a * u[0].diff(x, 2) ** 2 - u[1] * u[0].diff(y) + x
     second = b * u[0].diff(x) * u[1].diff(y) + a**2 * u[1] - y * u[0].diff(x, 2)
     sides = ("left", "right") if lifted else ()
-    conditions = [kinn.Dirichlet(u, [1 + x + y**2, 3 * y], on=side) for side in sides]
+    conditions: list = [kinn.Dirichlet(u, [1 + x + y**2, 3 * y], on=side) for side in sides]
     edge = u[0] * mesh.normal[0] * u[1].diff(x) + b * u[0] ** 2
     conditions.append(kinn.Condition(edge, on="boundary"))
     return kinn.Problem(mesh, {"one": first, "two": second}, conditions), [first, second], edge

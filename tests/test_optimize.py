@@ -161,6 +161,8 @@ def test_descend_says_why_it_ended():
     outcomes = {
         descend(LevenbergMarquardt(), Residuals(rosenbrock, [-1.2, 1.0]), 3, 8, 0.7, lambda _: True),
         descend(LevenbergMarquardt(), Residuals(rosenbrock, [-1.2, 1.0]), 50, 8, 0.7, lambda _: False),
-        descend(LevenbergMarquardt(), Residuals(lambda t: torch.cat([t - 1, t + 1]), [1e3]), 50, 2, 0.5, lambda _: True),
+        descend(
+            LevenbergMarquardt(), Residuals(lambda t: torch.cat([t - 1, t + 1]), [1e3]), 50, 2, 0.5, lambda _: True
+        ),
     }
     assert outcomes == {"limit", "stopped", "slow"}

@@ -8,14 +8,15 @@ import torch
 from oracles import network_of
 
 from kinn.formulations.choice import choose
+from kinn.formulations.data import Data, data_blocks
 from kinn.formulations.dual import DualForm
+from kinn.formulations.form import Form
 from kinn.formulations.lift import BoxLift
 from kinn.formulations.scaling import Waves, initial_surrogate
-from kinn.formulations.strong import StrongForm, data_blocks
+from kinn.formulations.strong import StrongForm
 from kinn.formulations.unknowns import Unknowns
 from kinn.networks import JetSpace
 from kinn.problem_file import ProblemFile
-from kinn.training import Data
 
 FOLDER = Path(__file__).parents[1] / "problems"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.py"))
@@ -30,10 +31,12 @@ def prepared(name, form, **options):
     network = network_of("chebyshev", problem.mesh.dimension, len(problem.components))
     surrogate = initial_surrogate(problem, network, BoxLift.of(problem), LIKE)
     unknowns = Unknowns.at_guess(problem, surrogate)
-    maker = StrongForm if choice.form == "strong" else DualForm
-    made, unknowns.surrogate = maker.prepare(
-        problem, choice if choice.form == "strong" else choice.weak, surrogate, unknowns.parameters()  # type: ignore[arg-type]
-    )
+    made: Form
+    if choice.form == "strong":
+        made, unknowns.surrogate = StrongForm.prepare(problem, choice, surrogate, unknowns.parameters())
+    else:
+        assert choice.weak is not None
+        made, unknowns.surrogate = DualForm.prepare(problem, choice.weak, surrogate, unknowns.parameters())
     blocks = list(made.blocks(unknowns.surrogate, 200, seed=1))
     data = Data.of(problem)
     blocks += data_blocks(problem, data.programs, unknowns.surrogate, data.sigmas, data.relative**2)

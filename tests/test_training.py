@@ -12,7 +12,6 @@ import kinn
 from kinn import Adam, GaussNewton, Status, div, grad
 
 
-
 class Sines(nn.Module):
     """A module that a user might bring."""
 
@@ -54,6 +53,11 @@ def solve(problem, net=None, **options):
     return kinn.solve(problem, network=net, progress=False, **options)
 
 
+def true_enough(solution):
+    """Whether the estimate lies between 1/5 and 5 of the true error."""
+    return solution.estimate is not None and 0.2 < solution.estimate / error(solution).relative_h1 < 5
+
+
 def error(solution):
     (found,) = solution.error(solution.problem.exact).values()
     return found
@@ -66,21 +70,21 @@ def test_the_tests_state_what_they_mean():
 
 def test_a_rod_converges_and_the_estimate_is_true():
     solution = solve(rod(), tolerance=1e-5, time_limit=20)
-    assert solution.status is Status.CONVERGED and solution.estimate < 1e-5
-    assert error(solution).relative_l2 < 2e-5 and 0.2 < solution.estimate / error(solution).relative_h1 < 5
+    assert solution.status is Status.CONVERGED and (solution.estimate or 1) < 1e-5
+    assert error(solution).relative_l2 < 2e-5 and true_enough(solution)
 
 
 def test_a_plate_within_a_time_limit():
     solution = solve(plate(), time_limit=1.5, tolerance=1e-12)
     assert solution.status is Status.TIME_LIMIT and 1.4 < solution.result.seconds < 4
-    assert error(solution).relative_l2 < 1e-3 and 0.2 < solution.estimate / error(solution).relative_h1 < 5
+    assert error(solution).relative_l2 < 1e-3 and true_enough(solution)
     assert solution.history[-1].n_parameters > network(2).n_parameters  # it was refined
 
 
 def test_the_weak_form_trains_too():
     solution = solve(plate(), form="weak", time_limit=4, tolerance=1e-3)
     assert solution.result.form == "weak" and error(solution).relative_l2 < 3e-3
-    assert 0.2 < solution.estimate / error(solution).relative_h1 < 5
+    assert true_enough(solution)
 
 
 def test_the_weak_form_trains_in_single_precision():
@@ -235,7 +239,7 @@ def test_a_parameter_is_identified_with_an_interval():
     c = shape @ data.values / (shape @ shape)
     sd = 0.002 / math.sqrt(shape @ shape) / c**2
     assert found.estimate == pytest.approx(1 / c, rel=2e-3) and found.sd == pytest.approx(sd, rel=0.1)
-    assert found.lower < 2 < found.upper
+    assert found.lower is not None and found.upper is not None and found.lower < 2 < found.upper
 
 
 @pytest.mark.parametrize("argument, message", [

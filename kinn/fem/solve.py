@@ -14,7 +14,7 @@ from kinn.formulations.estimate import cell_errors, relative_h1
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.program import Program
 from kinn.geometry import graded
-from kinn.statement.errors import StatementError
+from kinn.statement.errors import StatementError, suggest
 from kinn.statement.problem import Problem
 from kinn.statement.terms import weak_terms
 
@@ -43,7 +43,7 @@ class FemSolution:
         components = self.problem.components
         return self.evaluate(components[0] if len(components) == 1 else list(components), points)
 
-    def evaluate(self, expression: Any, points: Any) -> np.ndarray:
+    def evaluate(self, expression: Any, points: Any, normal: Any = None) -> np.ndarray:
         """Values of expressions of fields and first derivatives at points (n, d): (n,), or (n, k) for a sequence.
 
         Raises StatementError for a higher derivative: elements have none.
@@ -53,7 +53,8 @@ class FemSolution:
         x = np.asarray(points, dtype=np.float64).reshape(-1, self.mesh.dimension)
         z = torch.tensor(self._jets(x, program.jets))
         at = torch.tensor(x)
-        values = program(z, at, None, self._parameters, program.tabulate(at)).numpy().T
+        n = None if normal is None else torch.tensor(np.asarray(normal, dtype=np.float64).reshape(len(x), -1))
+        values = program(z, at, n, self._parameters, program.tabulate(at)).numpy().T
         return values if many else values[:, 0]
 
     def _jets(self, x: np.ndarray, jets: tuple[tuple[int, tuple[int, ...]], ...]) -> np.ndarray:
@@ -92,7 +93,13 @@ def solve(problem: Problem, order: int = 2, tolerance: float = 1e-4, parameters:
     weak = weak_terms(problem)
     if weak.other:
         raise StatementError(f"no FEM: {weak.other[0].name!r} is a general condition; use Dirichlet, Neumann or Robin")
-    values = torch.tensor([(parameters or {}).get(p.name, p.guess) for p in problem.parameters.values()], dtype=torch.float64)
+    given = parameters or {}
+    for name in given:
+        if name not in problem.parameters:
+            raise StatementError(f"parameter {name!r} is not in the problem{suggest(name, problem.parameters)}")
+    if order not in (1, 2):
+        raise StatementError(f"elements of order {order!r} are not there; take 1 or 2")
+    values = torch.tensor([given.get(p.name, p.guess) for p in problem.parameters.values()], dtype=torch.float64)
     mesh = problem.mesh
     space = GalerkinSpace(problem, weak, mesh, order)
     solution = newton(space, values, None)

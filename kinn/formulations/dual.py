@@ -16,8 +16,8 @@ from kinn.formulations.program import Program
 from kinn.formulations.scaling import measure, probes_of, sample_term, term_sizes, unit_surrogate, with_amplitude
 from kinn.formulations.strong import CONDITION_WEIGHT
 from kinn.formulations.surrogate import Surrogate
-from kinn.formulations.weak import ComponentNorm, WeakBlock
 from kinn.formulations.unknowns import Unknowns
+from kinn.formulations.weak import ComponentNorm, WeakBlock
 from kinn.geometry import Mesh, graded
 from kinn.statement.problem import Problem
 from kinn.statement.terms import Term, WeakForm

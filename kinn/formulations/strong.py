@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from kinn.formulations.blocks import Block, PointBlock
@@ -20,7 +18,6 @@ from kinn.formulations.program import Program
 from kinn.formulations.scaling import measure, probes_of, sample_term, term_sizes, with_amplitude
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
-from kinn.geometry import Points
 from kinn.statement.fields import FieldComponent
 from kinn.statement.problem import Problem
 from kinn.statement.terms import Term
@@ -91,21 +88,3 @@ class StrongForm(Form):
             factor = math.sqrt(weight) / self.sizes[term.name]
             blocks.append(PointBlock(term.name, self.programs[term.name], points, surrogate, factor))
         return blocks
-
-
-def data_blocks(
-    problem: Problem, programs: Sequence[Program], surrogate: Surrogate, sigmas: Sequence[np.ndarray], weight: float
-) -> list[Block]:
-    """`weight sum ((f(x_i) - value_i) / sigma_i)^2` for each set of observations."""
-    return [
-        PointBlock(
-            f"data {data.name}",
-            program,
-            Points(np.asarray(data.points), 1 / np.asarray(sigma) ** 2),
-            surrogate,
-            math.sqrt(weight),
-            torch.as_tensor(np.asarray(data.values)),
-            sums=True,
-        )
-        for data, program, sigma in zip(problem.observations, programs, sigmas, strict=True)
-    ]

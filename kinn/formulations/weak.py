@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import math
 
-
-
-
 import numpy as np
 import torch
 from scipy.sparse import linalg

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +50,17 @@ class LevenbergMarquardt:
             None if triangle is None else triangle[1],
         )
         theta = system.vector()
+        try:
+            reached = self._search(model, system, theta, root, loss)
+        except BaseException:  # Ctrl-C in the middle of a trial: the system stays where it was
+            system.assign(theta)
+            raise
+        if reached is None:
+            system.assign(theta)
+        return reached
+
+    def _search(self, model: Quadratic, system: LeastSquares, theta: Tensor, root: Tensor, loss: float) -> float | None:
+        """Try damping values until the loss falls; returns the loss reached."""
         for _ in range(TRIALS):
             found = model.step(self.damping)
             if found is None:
@@ -65,30 +75,4 @@ class LevenbergMarquardt:
                 self.damping = max(self.damping * change, SMALLEST_DAMPING)
                 return reached
             self.damping = min(self.damping * 4, LARGEST_DAMPING)
-        system.assign(theta)
         return None
-
-
-def descend(
-    optimizer: LevenbergMarquardt,
-    system: LeastSquares,
-    steps: int,
-    window: int,
-    rate: float,
-    after_step: Callable[[float], bool],
-) -> str:
-    """Steps until the loss falls slower than by `rate` a step over `window` steps; says why it ended.
-
-    Returns "slow", "limit", "failed" (no step lowers the loss) or "stopped" (`after_step(loss)` returned False).
-    """
-    losses: list[float] = []
-    for _ in range(steps):
-        loss = optimizer.step(system)
-        if loss is None:
-            return "failed"
-        losses.append(loss)
-        if not after_step(loss):
-            return "stopped"
-        if len(losses) > window and losses[-1] > losses[-1 - window] * rate**window:
-            return "slow"
-    return "limit"

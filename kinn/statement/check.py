@@ -206,15 +206,18 @@ def _check_values(problem: Problem) -> tuple[str, ...]:
                         f"{other_label!r}; a facet takes one value"
                     )
                 corners = np.intersect1d(facet_vertices(mesh, mine), facet_vertices(mesh, theirs))
-                where = _first_difference(mesh, value, other_value, np.asarray(mesh.skfem.p)[:, corners].T)
+                shared = np.asarray(mesh.skfem.p)[:, corners].T
+                where = _first_difference(mesh, value, other_value, shared, midpoints(mesh, np.union1d(mine, theirs)))
                 if where is not None:
                     meeting = f"{label!r} and {other_label!r} meet"
                     notes.append(f"{component.name} has two values where {meeting}, at {where}")
     return tuple(notes)
 
 
-def _first_difference(mesh: Any, value: sp.Expr, other: sp.Expr, points: np.ndarray) -> str | None:
-    """The first point at which two expressions of coordinates differ, as text."""
+def _first_difference(
+    mesh: Any, value: sp.Expr, other: sp.Expr, points: np.ndarray, around: np.ndarray | None = None
+) -> str | None:
+    """The first of `points` at which two expressions of coordinates differ, compared with their size `around` too."""
     both = sp.Tuple(value, other)
     unknown = both.free_symbols - {symbol for symbol in both.free_symbols if isinstance(symbol, Coordinate)}
     if not len(points) or unknown or both.atoms(CoefficientFunction, FieldComponent, Div):
@@ -222,7 +225,10 @@ def _first_difference(mesh: Any, value: sp.Expr, other: sp.Expr, points: np.ndar
     evaluate = sp.lambdify(mesh.coordinates, list(both), modules=["scipy", "numpy"])
     a, b = (np.broadcast_to(np.asarray(v, dtype=float), len(points)) for v in evaluate(*points.T))
     # Compared with the largest value anywhere, so that rounding of a value that should be zero is no difference.
-    different = np.flatnonzero(np.abs(a - b) > 1e-9 * max(float(np.abs(a).max()), float(np.abs(b).max())))
+    size = max(float(np.abs(a).max()), float(np.abs(b).max()))
+    if around is not None:
+        size = max([size, *(float(np.max(np.abs(v))) for v in evaluate(*around.T))])
+    different = np.flatnonzero(np.abs(a - b) > 1e-9 * size)
     if not different.size:
         return None
     first = different[0]

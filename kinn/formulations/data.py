@@ -1,0 +1,79 @@
+"""Observations as terms of the loss, with the noise that the user gave or that the misfits show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kinn.formulations.blocks import PointBlock
+from kinn.formulations.program import Program
+from kinn.formulations.surrogate import Surrogate
+from kinn.formulations.unknowns import Unknowns
+from kinn.geometry import Points
+from kinn.statement.problem import Problem
+
+SMALLEST_NOISE = 1e-5  # relative to the spread of the values: data that fit better count no more
+
+
+@dataclass
+class Data:
+    """Observations with their programs and the standard deviations in force; `relative` is the smallest noise over spread."""
+
+    problem: Problem
+    programs: list[Program]
+    sigmas: list[np.ndarray]
+    spreads: list[float]
+    relative: float
+
+    @staticmethod
+    def of(problem: Problem) -> Data:
+        sigmas, spreads, ratios = [], [], []
+        for data in problem.observations:
+            values = np.asarray(data.values)
+            spread = float(np.ptp(values)) or float(np.abs(values).max()) or 1.0
+            sigma = np.full(len(values), 0.01 * spread) if data.sigma is None else np.asarray(data.sigma)
+            sigmas.append(sigma)
+            spreads.append(spread)
+            ratios.append(float(sigma.mean()) / spread)
+        programs = [Program([data.expression], problem) for data in problem.observations]
+        return Data(problem, programs, sigmas, spreads, min(ratios, default=1.0))
+
+    def residuals(self, unknowns: Unknowns) -> list[np.ndarray]:
+        """Misfits in the units of the data."""
+        found = data_blocks(self.problem, self.programs, unknowns.surrogate, [np.ones_like(s) for s in self.sigmas], 1.0)
+        return [block.residuals(unknowns)[0].cpu().numpy() for block in found]
+
+    def estimate_noise(self, unknowns: Unknowns) -> bool:
+        """Replace the standard deviations that the user did not give by those of the misfits; whether one moved by 5 %."""
+        n_free, moved = len(self.problem.parameters), False
+        for i, (data, misfit) in enumerate(zip(self.problem.observations, self.residuals(unknowns), strict=True)):
+            if data.sigma is None:
+                freedom = max(len(misfit) - n_free, 1)
+                sigma = max(math.sqrt(float(misfit @ misfit) / freedom), SMALLEST_NOISE * self.spreads[i])
+                moved = moved or abs(sigma / float(self.sigmas[i][0]) - 1) > 0.05
+                self.sigmas[i] = np.full(len(misfit), sigma)
+        ratios = [float(sigma.mean()) / spread for sigma, spread in zip(self.sigmas, self.spreads, strict=True)]
+        self.relative = min(ratios, default=1.0)
+        return moved
+
+
+def data_blocks(
+    problem: Problem, programs: Sequence[Program], surrogate: Surrogate, sigmas: Sequence[np.ndarray], weight: float
+) -> list[PointBlock]:
+    """`weight sum ((f(x_i) - value_i) / sigma_i)^2` for each set of observations."""
+    return [
+        PointBlock(
+            f"data {data.name}",
+            program,
+            Points(np.asarray(data.points), 1 / np.asarray(sigma) ** 2),
+            surrogate,
+            math.sqrt(weight),
+            torch.as_tensor(np.asarray(data.values)),
+            sums=True,
+        )
+        for data, program, sigma in zip(problem.observations, programs, sigmas, strict=True)
+    ]
