@@ -48,9 +48,9 @@ UNITS = {"length": 1e3, "size": 1e-4, "shift": 100.0}
 
 
 def selected(cases: tuple[Case, ...], problems: list[str] | None) -> list[Case]:
-    """The cases of the problems named, or all of them; an unknown name is a ValueError."""
+    """The cases of the problems named, or all of them; an unknown name ends the program."""
     known = {case.problem for case in cases}
     unknown = sorted(set(problems or []) - known)
     if unknown:
-        raise ValueError(f"no problem {unknown[0]!r} in this suite; it has: {', '.join(sorted(known))}")
+        raise SystemExit(f"no problem {unknown[0]!r} in this suite; it has: {', '.join(sorted(known))}")
     return [case for case in cases if not problems or case.problem in problems]

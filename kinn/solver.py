@@ -33,7 +33,7 @@ from kinn.training import POINTS_PER_PARAMETER, Training
 
 NETWORKS = ("kan", "mlp")
 CANDIDATES = 5
-HIDDEN = 5
+HIDDEN, MLP_HIDDEN = 5, 22
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def plan(problem: Problem, network: Any = None, form: str | None = None) -> Plan
 
 def solve(
     problem: Problem,
-    network: str | Network | nn.Module | None = None,
+    network: str | nn.Module | Callable[[int], nn.Module] | None = None,
     form: str | None = None,
     stages: Sequence[Adam | GaussNewton] | None = None,
     tolerance: float = 1e-6,
@@ -77,7 +77,8 @@ def solve(
 
     Args:
         problem: the statement; it is checked first.
-        network: "kan" (default), "mlp", a network, or any `nn.Module` that maps (n, d) to (n, components).
+        network: "kan" (default), "mlp", a network or any `nn.Module` that maps (n, d) to (n, components), or a function of
+            a seed that makes one: then a few of them race at first, as the defaults do.
         form: "strong" or "weak"; by default the one that fits, see `choose`.
         stages: optimizers one after another; by default Gauss-Newton with refinement.
         tolerance: relative H1 error at which the estimate ends the run.
@@ -151,25 +152,40 @@ def _prepare(problem: Problem, choice: Choice, surrogate: Surrogate, parameters:
 def _candidates(problem: Problem, network: Any, seed: int, dtype: torch.dtype, device: torch.device) -> list[Network]:
     """The initial networks that race; one where the user brings it."""
     d, c = problem.mesh.dimension, len(problem.components)
-    if isinstance(network, str) and network not in NETWORKS:
-        raise StatementError(f"network {network!r} is not known{suggest(network, NETWORKS)}")
-    if network == "mlp":
-        return [MLP([d, 22, 22, c], seed=CANDIDATES * seed + k, dtype=dtype, device=device) for k in range(CANDIDATES)]
-    if network is None or network == "kan":
-        widths = [d, HIDDEN, HIDDEN, c]
-        return [
-            KAN(widths, Chebyshev(3), base=False, seed=CANDIDATES * seed + k, dtype=dtype, device=device)
-            for k in range(CANDIDATES)
-        ]
+    make = network
+    if network is None or isinstance(network, str):
+        if network not in (None, *NETWORKS):
+            raise StatementError(f"network {network!r} is not known{suggest(str(network), NETWORKS)}")
+        make = _default_mlp(d, c) if network == "mlp" else _default_kan(d, c)
+    if isinstance(make, nn.Module):
+        return [_fitted(make, d, c).to(dtype=dtype, device=device)]
+    if not callable(make):
+        raise StatementError(
+            f"network is a {type(make).__name__}; give 'kan', 'mlp', a kinn network, a torch nn.Module, or a function of a "
+            "seed that makes one"
+        )
+    return [_fitted(make(CANDIDATES * seed + k), d, c).to(dtype=dtype, device=device) for k in range(CANDIDATES)]
+
+
+def _default_kan(d: int, c: int) -> Callable[[int], Network]:
+    return lambda seed: KAN([d, HIDDEN, HIDDEN, c], Chebyshev(3), base=False, seed=seed)
+
+
+def _default_mlp(d: int, c: int) -> Callable[[int], Network]:
+    return lambda seed: MLP([d, MLP_HIDDEN, MLP_HIDDEN, c], seed=seed)
+
+
+def _fitted(network: Any, d: int, c: int) -> Network:
+    """The network behind the library's interface; refused if it does not map d coordinates to c components."""
     if not isinstance(network, nn.Module):
-        raise StatementError(f"network is a {type(network).__name__}; give 'kan', 'mlp', a kinn network or a torch nn.Module")
+        raise StatementError(f"the network is a {type(network).__name__}; give a kinn network or a torch nn.Module")
     wrapped = network if isinstance(network, Network) else ModuleNetwork(network, d, c)
     if (wrapped.n_inputs, wrapped.n_outputs) != (d, c):
         raise StatementError(
             f"the network maps {wrapped.n_inputs} inputs to {wrapped.n_outputs} outputs, but the problem has {d} coordinates "
             f"and {c} components; give widths [{d}, ..., {c}]"
         )
-    return [copy.deepcopy(wrapped).to(dtype=dtype, device=device)]  # training must not change the caller's
+    return wrapped
 
 
 def _check_smoothness(problem: Problem, choice: Choice, network: Any) -> None:

@@ -159,13 +159,19 @@ class Training:
             idle = 0 if check < 0.5 * best_check or weighed else idle + 1
             best_check = min(check, best_check)
             finer = self.unknowns.surrogate.refined()
-            if finer is not None and finer.network.n_parameters <= LARGEST_NETWORK:
+            if finer is not None and self._fits(finer.network.n_parameters):
                 self.unknowns = replace(self.unknowns, surrogate=finer)
                 idle = min(idle, 1)
             if idle >= PATIENCE:
                 raise Stop(Status.UNDER_INTEGRATED if check > 30 * loss else Status.STALLED)
             if self._time_is_up():
                 raise Stop(Status.TIME_LIMIT)
+
+    def _fits(self, n_parameters: int) -> bool:
+        """Whether there are points or tests enough to train a network of this size safely."""
+        capacity = self.form.capacity
+        enough = capacity is None or 2 * POINTS_PER_PARAMETER * n_parameters <= capacity
+        return n_parameters <= LARGEST_NETWORK and enough
 
     def _goal(self) -> float:
         """The error at which a run has converged: physics need not be far more exact than the data."""

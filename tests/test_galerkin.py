@@ -11,7 +11,7 @@ import kinn
 from kinn import div, grad
 from kinn.formulations.blocks import NormalEquations
 from kinn.formulations.dual import DualForm
-from kinn.formulations.estimate import ErrorEstimate, estimation_mesh, nodal_values
+from kinn.formulations.estimate import ErrorEstimate, estimation_space, nodal_values
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.lift import BoxLift
 from kinn.formulations.scaling import initial_surrogate
@@ -149,7 +149,7 @@ def test_the_error_estimate_finds_a_known_error(name, smooth, nonlinear):
     problem, _ = exchange(mesh, exact, nonlinear)
     shape, size = ESTIMATES[name]
     error = size * shape(x, y)
-    estimate = ErrorEstimate(problem, GalerkinSpace(problem, weak_terms(problem), estimation_mesh(mesh)), smooth)
+    estimate = ErrorEstimate(problem, estimation_space(problem, weak_terms(problem)), smooth)
     found = estimate(trial(problem, exact + error))
     points = gauss(mesh, 10)
     squares = []
@@ -158,6 +158,21 @@ def test_the_error_estimate_finds_a_known_error(name, smooth, nonlinear):
         squares.append(sum(points.weight @ (np.zeros(len(points)) + c) ** 2 for c in columns))
     true = np.sqrt(squares[0] / squares[1])
     assert 0.5 < found / true < 2, (found, true)
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+def test_an_error_that_only_the_boundary_shows_is_found(smooth):
+    """A harmonic error leaves no residual inside: the correction must come from the boundary values alone."""
+    mesh = kinn.Mesh.box((0, 0), (1, 1), cells=4)
+    x, y = mesh.coordinates
+    u, exact, error = kinn.Field("u", mesh), x**2 + x - y, (x**2 - y**2 + x) / 100
+    problem = kinn.Problem(mesh, {"p": -div(grad(u)) + 2}, [kinn.Dirichlet(u, exact, on="boundary")])
+    space = GalerkinSpace(problem, weak_terms(problem), mesh, 2)
+    estimate = ErrorEstimate(problem, space, smooth)
+    found = estimate(trial(problem, exact + error))
+    assert np.abs(estimate.error + nodal_values(trial(problem, error).surrogate, space)).max() < 1e-12
+    norms = [space.norm(nodal_values(trial(problem, e).surrogate, space))[0] for e in (error, exact + error)]
+    assert found == pytest.approx(norms[0] / norms[1], rel=1e-10)
 
 
 def weak_block(nonlinear, lifted):

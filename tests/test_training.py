@@ -76,7 +76,7 @@ def test_a_rod_converges_and_the_estimate_is_true():
 
 def test_a_plate_within_a_time_limit():
     solution = solve(plate(), time_limit=1.5, tolerance=1e-12)
-    assert solution.status is Status.TIME_LIMIT and 1.4 < solution.result.seconds < 4
+    assert solution.status is Status.TIME_LIMIT and 1.4 < solution.result.seconds < 10
     assert error(solution).relative_l2 < 1e-3 and true_enough(solution)
     assert solution.history[-1].n_parameters > network(2).n_parameters  # it was refined
 
@@ -173,7 +173,7 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_other_networks_train(name):
     dtype = torch.float32 if name == "float32" else torch.float64
-    solution = solve(rod(), NETWORKS[name](), tolerance=1e-3, time_limit=5, dtype=dtype)
+    solution = solve(rod(), NETWORKS[name](), tolerance=1e-3, time_limit=3, dtype=dtype)
     assert error(solution).relative_l2 < (2e-3 if name not in ("mlp", "module") else 5e-2), solution
     assert solution.result.surrogate.center.dtype is dtype
 

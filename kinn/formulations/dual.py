@@ -22,7 +22,7 @@ from kinn.geometry import Mesh, graded
 from kinn.statement.problem import Problem
 from kinn.statement.terms import Term, WeakForm
 
-LARGEST_SPACE = 12_000
+LARGEST_SPACE = 8_000
 
 
 @dataclass
@@ -104,6 +104,10 @@ class DualForm(Form):
             points = sample_term(self.problem, term, max(64, n // 8), seed * 64 + number)
             blocks.append(PointBlock(term.name, program, points, surrogate, CONDITION_WEIGHT[term.kind] ** 0.5 / size))
         return blocks
+
+    @property
+    def capacity(self) -> int:
+        return max(LARGEST_SPACE, self.tests()[0].size)
 
     @property
     def name(self) -> str:

@@ -15,15 +15,22 @@ from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import Mesh
 from kinn.statement.problem import Problem
+from kinn.statement.terms import WeakForm
 
-CELLS = {1: 200, 2: 2000, 3: 6000}
+CELLS = {1: 200, 2: 2000, 3: 1000}
+LARGEST = {1: 100_000, 2: 60_000, 3: 12_000}  # unknowns of quadratic elements that a direct factorization takes in a second
 
 
-def estimation_mesh(mesh: Mesh) -> Mesh:
-    """The mesh, refined until the estimate's elements are finer than what a network is trained on."""
+def estimation_space(problem: Problem, weak: WeakForm) -> GalerkinSpace:
+    """Quadratic elements on the problem's mesh, refined until they see more than a network is trained on.
+
+    Linear elements on a mesh that is already so fine that quadratic ones would be a large system.
+    """
+    mesh: Mesh = problem.mesh
     while len(mesh.cells) < CELLS[mesh.dimension]:
         mesh = mesh.refined()
-    return mesh
+    quadratic = len(mesh.points) * 2**mesh.dimension * len(problem.components)
+    return GalerkinSpace(problem, weak, mesh, order=2 if quadratic <= LARGEST[mesh.dimension] else 1)
 
 
 @dataclass

@@ -21,6 +21,11 @@ class Judgement:
 class Form(ABC):
     """Terms with their relative sizes: a loss of 1 says that nothing of the problem is solved, 1e-8 that residuals are 1e-4."""
 
+    @property
+    def capacity(self) -> int | None:
+        """The largest number of points or tests that this form can have; None where there is no limit."""
+        return None
+
     @abstractmethod
     def blocks(self, surrogate: Surrogate, n: int, seed: int) -> list[Block]:
         """Blocks with about `n` points (strong) or test functions (weak), new points for each seed."""

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from kinn.formulations.blocks import Block, PointBlock
 from kinn.formulations.choice import Choice
-from kinn.formulations.estimate import ErrorEstimate, estimation_mesh
+from kinn.formulations.estimate import ErrorEstimate, estimation_space
 from kinn.formulations.form import Form, Judgement
-from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.lift import BoxLift
 from kinn.formulations.program import Program
 from kinn.formulations.scaling import measure, probes_of, sample_term, term_sizes, with_amplitude
@@ -66,7 +65,7 @@ class StrongForm(Form):
         names = [term.name for term in open_terms]
         estimate = None
         if choice.weak is not None:
-            estimate = ErrorEstimate(problem, GalerkinSpace(problem, choice.weak, estimation_mesh(problem.mesh)), smooth=True)
+            estimate = ErrorEstimate(problem, estimation_space(problem, choice.weak), smooth=True)
         return StrongForm(problem, open_terms, programs, dict(zip(names, sizes, strict=True)), facets, estimate), surrogate
 
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:

@@ -57,7 +57,7 @@ class Reference:
             raise StatementError(
                 f"the reference is a {type(reference).__name__}; give {{field: expression}} or a solution"
             )
-        named = {_key(key, problem): value for key, value in reference.items()}
+        named = {_key(key, problem): value for key, value in _whole_fields(reference, problem).items()}
         self.truths = {name: _number(name, value) for name, value in named.items() if name in problem.parameters}
         truths = {problem.parameters[name]: sp.Float(value, 17) for name, value in self.truths.items()}
         for name, value in named.items():
@@ -192,6 +192,19 @@ class Reference:
 
 def is_solution(value: Any) -> bool:
     return hasattr(value, "evaluate") and hasattr(value, "problem")
+
+
+def _whole_fields(reference: Mapping[Any, Any], problem: Problem) -> dict[Any, Any]:
+    """The reference with the formulas of single components, `{u[0]: ..., u[1]: ...}`, joined into those of their fields."""
+    joined = dict(reference)
+    for name, components in problem.fields.items():
+        given = [component for component in components if component in reference]
+        if len(components) > 1 and given:
+            if len(given) < len(components):
+                missing = next(component for component in components if component not in reference)
+                raise StatementError(f"the reference of field {name!r} lacks its component {missing}; give all of them")
+            joined[name] = [joined.pop(component) for component in components]
+    return joined
 
 
 def _key(key: Any, problem: Problem) -> str:
