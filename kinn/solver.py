@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from kinn.bases import Chebyshev
@@ -124,10 +125,13 @@ def solve(
     def on_record(record: Record, unknowns: Unknowns, terms: dict[str, float]) -> None:
         line.show(record, terms)
         if callback is not None:
-            callback(record.step, record.seconds, Solution(result(training, unknowns, Status.STEP_LIMIT, "", final=False)))
+            callback(
+                record.step, record.seconds, Solution(result(training, unknowns, Status.STEP_LIMIT, "", final=False))
+            )
 
     training = Training(problem, prepared, candidates, Limits(tolerance, steps, time_limit), seed, clock, on_record)
-    with line:
+    # SciPy's BLAS threads would spin against torch's: on two cores a step of the weak form took four times as long.
+    with line, threadpool_limits(limits=1, user_api="blas"):
         status, message = training.run(stages or [GaussNewton()])
     return Solution(result(training, training.unknowns, status, message, final=True))
 
@@ -179,6 +183,7 @@ def _fitted(network: Any, d: int, c: int) -> Network:
     """The network behind the library's interface; refused if it does not map d coordinates to c components."""
     if not isinstance(network, nn.Module):
         raise StatementError(f"the network is a {type(network).__name__}; give a kinn network or a torch nn.Module")
+    network = copy.deepcopy(network)  # training must not change what the user has
     wrapped = network if isinstance(network, Network) else ModuleNetwork(network, d, c)
     if (wrapped.n_inputs, wrapped.n_outputs) != (d, c):
         raise StatementError(
@@ -208,7 +213,9 @@ def _network_of(start: Solution, problem: Problem) -> Network:
     surrogate = start.result.surrogate
     known = [str(component) for component in start.problem.components]
     if known != [str(component) for component in problem.components]:
-        raise StatementError(f"start= is a solution for {', '.join(known)}, not for this problem's fields; leave start out")
+        raise StatementError(
+            f"start= is a solution for {', '.join(known)}, not for this problem's fields; leave start out"
+        )
     return copy.deepcopy(surrogate.network)  # the earlier solution stays as it is
 
 
@@ -235,7 +242,9 @@ def _device(device: str | torch.device) -> torch.device:
 
 def _describe(network: Network) -> str:
     if isinstance(network, KAN):
-        settings = ", ".join(f"{name} {value}" for name, value in network.basis.settings().items() if not isinstance(value, list))
+        settings = ", ".join(
+            f"{name} {value}" for name, value in network.basis.settings().items() if not isinstance(value, list)
+        )
         return f"KAN {network.widths}, {network.basis.name} {settings}, {network.n_parameters} weights"
     if isinstance(network, MLP):
         return f"MLP {network.widths}, tanh, {network.n_parameters} weights"

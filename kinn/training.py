@@ -13,6 +13,7 @@ import torch
 from kinn.formulations.blocks import Block
 from kinn.formulations.data import Data, data_blocks
 from kinn.formulations.form import Form
+from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.system import System
 from kinn.formulations.unknowns import Unknowns
 from kinn.limits import Clock, Limits, Stop
@@ -23,10 +24,15 @@ from kinn.statement.problem import Problem
 POINTS_PER_PARAMETER = 3
 LARGEST_NETWORK = 2400
 RACE_STEPS = 15
-WINDOW, RATE = 8, 0.7  # a stage ends when the loss falls slower than by RATE a step over WINDOW steps
 STAGE_STEPS = 60
-PATIENCE = 3  # stages in a row that may pass without halving the squared residual
-DATA_WEIGHT_START, DATA_WEIGHT = 1e-2, 1e-4  # what a squared relative misfit counts against physics, at first and in the end
+# A stage ends when the loss falls slower than by a rate a step over a window of steps: early where refinement waits, late
+# where there is nothing else to do than go on.
+GROWING, FULL_GROWN = (8, 0.7), (30, 0.995)
+PATIENCE, IMPROVEMENT = 3, 0.8  # stages in a row that may pass before the squared residual has fallen by this factor
+DATA_WEIGHT_START, DATA_WEIGHT = (
+    1e-2,
+    1e-4,
+)  # what a squared relative misfit counts against physics, at first and in the end
 NOISE_SHARE = 2e-3  # the error of the physics may be this part of the noise of the data
 SETTLED = 1e-3  # a parameter has settled if its free number moves less from stage to stage
 
@@ -55,6 +61,7 @@ class Training:
         self.terms: dict[str, float] = {}
         self._last_record = -math.inf
         self._judging = 0.0
+        self._estimate_per_residual = math.inf
 
     @property
     def data_factor(self) -> float:
@@ -73,7 +80,10 @@ class Training:
 
     def _blocks(self, unknowns: Unknowns, n: int, seed: int) -> list[Block]:
         blocks = self.form.blocks(unknowns.surrogate, n, seed)
-        return [*blocks, *data_blocks(self.problem, self.data.programs, unknowns.surrogate, self.data.sigmas, self.data_factor)]
+        return [
+            *blocks,
+            *data_blocks(self.problem, self.data.programs, unknowns.surrogate, self.data.sigmas, self.data_factor),
+        ]
 
     def _size(self) -> int:
         return math.ceil(POINTS_PER_PARAMETER * self.unknowns.size)
@@ -146,7 +156,8 @@ class Training:
             system = System(self.unknowns, self._blocks(self.unknowns, n, self.seed + 1000 * number))
             self._check_finite(system)
             optimizer = LevenbergMarquardt(damping, stage.exact)
-            self._descend(optimizer, system)
+            finer = self._finer()
+            self._descend(optimizer, system, FULL_GROWN if finer is None else GROWING)
             loss = system.loss()
             check, estimate = self._judge(n, loss)
             weighed = self._settle_data()
@@ -156,22 +167,22 @@ class Training:
             damping = min(max(optimizer.damping, 1e-10), 1e-2)
             if check > 8 * loss and ratio < 8:
                 ratio *= 2
-            idle = 0 if check < 0.5 * best_check or weighed else idle + 1
+            idle = 0 if check < IMPROVEMENT * best_check or weighed else idle + 1
             best_check = min(check, best_check)
-            finer = self.unknowns.surrogate.refined()
-            if finer is not None and self._fits(finer.network.n_parameters):
+            if (finer := self._finer()) is not None:
                 self.unknowns = replace(self.unknowns, surrogate=finer)
-                idle = min(idle, 1)
-            if idle >= PATIENCE:
+            elif idle >= PATIENCE:
                 raise Stop(Status.UNDER_INTEGRATED if check > 30 * loss else Status.STALLED)
             if self._time_is_up():
                 raise Stop(Status.TIME_LIMIT)
 
-    def _fits(self, n_parameters: int) -> bool:
-        """Whether there are points or tests enough to train a network of this size safely."""
-        capacity = self.form.capacity
-        enough = capacity is None or 2 * POINTS_PER_PARAMETER * n_parameters <= capacity
-        return n_parameters <= LARGEST_NETWORK and enough
+    def _finer(self) -> Surrogate | None:
+        """The present function with a richer network, where there are points or tests enough to train it safely."""
+        finer, capacity = self.unknowns.surrogate.refined(), self.form.capacity
+        if finer is None or finer.network.n_parameters > LARGEST_NETWORK:
+            return None
+        enough = capacity is None or 2 * POINTS_PER_PARAMETER * finer.network.n_parameters <= capacity
+        return finer if enough else None
 
     def _goal(self) -> float:
         """The error at which a run has converged: physics need not be far more exact than the data."""
@@ -187,15 +198,17 @@ class Training:
             return True
         return changed
 
-    def _descend(self, optimizer: LevenbergMarquardt, system: System) -> None:
-        losses: list[float] = []
+    def _descend(self, optimizer: LevenbergMarquardt, system: System, ending: tuple[int, float]) -> None:
+        (window, rate), losses = ending, []
         for _ in range(STAGE_STEPS):
             loss = optimizer.step(system)
             if loss is None:
                 return
             losses.append(loss)
             self._after_step(loss)
-            if len(losses) > WINDOW and losses[-1] > losses[-1 - WINDOW] * RATE**WINDOW:
+            if self._estimate_per_residual * math.sqrt(loss) < 0.7 * self.limits.tolerance:
+                return
+            if len(losses) > window and losses[-1] > losses[-1 - window] * rate**window:
                 return
 
     # What happens between.
@@ -226,6 +239,7 @@ class Training:
             self.best = score, estimate, _copy(self.unknowns)
             self.terms = {name: math.sqrt(value) for name, value in judgement.terms.items()}
         self._judging = time.perf_counter() - start
+        self._estimate_per_residual = math.inf if estimate is None else estimate / math.sqrt(check or 1e-300)
         residual = math.sqrt(check if loss is None else loss)
         self._record(Record(self.clock.seconds(), self.steps, residual, math.sqrt(check), estimate, self.unknowns.size))
         return check, estimate
@@ -245,7 +259,9 @@ class Training:
     def _check_finite(self, system: System) -> None:
         losses = system.losses()
         if not math.isfinite(sum(losses.values())):
-            raise Stop(Status.NONFINITE, f"the term {_not_finite(losses)!r} is infinite or NaN; {Status.NONFINITE.value}")
+            raise Stop(
+                Status.NONFINITE, f"the term {_not_finite(losses)!r} is infinite or NaN; {Status.NONFINITE.value}"
+            )
 
 
 def _not_finite(losses: dict[str, float]) -> str:

@@ -22,6 +22,7 @@ ROOMS = (
     "optimize",
     "formulations",
     "result",
+    "limits",
     "training",
     "inference",
     "fem",

@@ -20,7 +20,9 @@ WALL = [kinn.Dirichlet(U, 0, on="boundary")]
 
 
 def problem(equation=None, conditions=None, **others):
-    return kinn.Problem(MESH, {"poisson": -div(grad(U)) - 1 if equation is None else equation}, conditions or WALL, **others)
+    return kinn.Problem(
+        MESH, {"poisson": -div(grad(U)) - 1 if equation is None else equation}, conditions or WALL, **others
+    )
 
 
 def jumping(k):
@@ -79,7 +81,9 @@ def test_a_jump_under_a_strong_div_is_refused_and_weak_by_default(untrained, k, 
 
 @pytest.mark.parametrize("device", ["cuda:99", "tpu"])
 def test_a_device_that_is_not_there(untrained, device):
-    with pytest.raises(kinn.StatementError, match=rf"device '{device}' is not there \(.*\); this machine has: .*cpu") as error:
+    with pytest.raises(
+        kinn.StatementError, match=rf"device '{device}' is not there \(.*\); this machine has: .*cpu"
+    ) as error:
         kinn.solve(problem(), device=device, progress=False)
     assert "\n" not in str(error.value)
 
@@ -107,7 +111,10 @@ def test_a_device_that_is_not_there(untrained, device):
             lambda: kinn.solve(problem(conditions=[kinn.Dirichlet(U, 0, on="wall")]), progress=False),
             "boundary 'wall' is not in the mesh; it has: 'left', 'right', 'bottom', 'top'",
         ),
-        (lambda: MESH.refined().tag("inlet", lambda x, y: x < -1), "tag 'inlet' selects none of the 32 boundary facets"),
+        (
+            lambda: MESH.refined().tag("inlet", lambda x, y: x < -1),
+            "tag 'inlet' selects none of the 32 boundary facets",
+        ),
         (lambda: kinn.Mesh.read("nowhere.msh"), "nowhere.msh"),
         (
             lambda: kinn.fem.solve(problem(conditions=[kinn.Condition(U - U.diff(X), on="left")])),
@@ -124,7 +131,9 @@ def test_mistakes_are_told_before_training(untrained, make, text):
 
 def test_data_are_checked_before_training(untrained):
     outside = kinn.Observations(U, [[0.5, 0.5], [1.1, 0.5]], [1, 2])
-    with pytest.raises(kinn.StatementError, match=r"1 of 2 points lie outside the mesh, the first is row 1 at \(1.1, 0.5\)"):
+    with pytest.raises(
+        kinn.StatementError, match=r"1 of 2 points lie outside the mesh, the first is row 1 at \(1.1, 0.5\)"
+    ):
         kinn.solve(problem(observations=[outside]), progress=False)
 
 
@@ -161,7 +170,9 @@ def test_checkpoints_that_are_corrupt_or_of_another_problem(trained, tmp_path):
 )
 def test_a_term_that_is_not_finite_ends_the_run_and_is_named(equation):
     solution = kinn.solve(problem(equation), steps=20, progress=False)
-    assert solution.status is kinn.Status.NONFINITE and "the term 'poisson' is infinite or NaN" in solution.result.message
+    assert (
+        solution.status is kinn.Status.NONFINITE and "the term 'poisson' is infinite or NaN" in solution.result.message
+    )
     assert "the term 'poisson'" in str(solution) and np.isfinite(solution([[0.5, 0.5]])).all()
 
 
@@ -206,7 +217,10 @@ def file(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--set", "powr=2"], "problem() in plate.py has no option 'powr'; it has: 'power', 'wall'. Did you mean 'power'?"),
+        (
+            ["--set", "powr=2"],
+            "problem() in plate.py has no option 'powr'; it has: 'power', 'wall'. Did you mean 'power'?",
+        ),
         (["--set", "wall=lefd"], "boundary 'lefd' is not in the mesh; it has: 'left', 'right', 'bottom', 'top'"),
         (["--form", "wek"], "--form 'wek' is not known; it has: 'strong', 'weak'. Did you mean 'weak'?"),
     ],

@@ -15,7 +15,6 @@ def lshape() -> Mesh:
     return Mesh.read(HERE.parent / "problems/meshes/lshape.msh")
 
 
-
 def test_boxes_and_intervals():
     mesh = Mesh.box((0, 0, 0), (1, 2, 3), (1, 2, 3))
     assert sorted(mesh.boundaries) == ["back", "bottom", "front", "left", "right", "top"]

@@ -7,7 +7,7 @@ from oracles import NETWORKS, network_of, rows_of
 
 import kinn
 from kinn import div, grad
-from kinn.formulations.blocks import CHUNK, NormalEquations, PointBlock
+from kinn.formulations.blocks import NormalEquations, PointBlock, chunk_size
 from kinn.formulations.lift import BoxLift
 from kinn.formulations.program import Program
 from kinn.formulations.scaling import initial_surrogate
@@ -90,7 +90,8 @@ def test_data_terms_have_targets_and_keep_their_weights():
 @pytest.mark.parametrize("name", ["bspline", "module"])
 def test_accumulated_normal_equations_are_those_of_the_dense_jacobian(name):
     problem, expressions, _ = statement(lifted=True)
-    unknowns, n = unknowns_of(problem, network_of(name, 2, 2)), CHUNK + 100
+    unknowns = unknowns_of(problem, network_of(name, 2, 2))
+    n = chunk_size(unknowns) + 100
     block = PointBlock("both", Program(expressions, problem), points(problem, n), unknowns.surrogate)
     rows, jacobian = block.jacobian(unknowns, slice(0, n))
     total = NormalEquations.zeros(unknowns)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 import torch
-from scipy.sparse import linalg
 
 from kinn.formulations.estimate import cell_errors, relative_h1
+from kinn.formulations.factor import Factor
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.program import Program
 from kinn.geometry import graded
@@ -32,7 +32,9 @@ class FemSolution:
         seconds, n_unknowns: cost of the whole solve, and size of its last system.
     """
 
-    def __init__(self, space: GalerkinSpace, coefficients: np.ndarray, parameters: torch.Tensor, estimate: float, seconds: float) -> None:
+    def __init__(
+        self, space: GalerkinSpace, coefficients: np.ndarray, parameters: torch.Tensor, estimate: float, seconds: float
+    ) -> None:
         self.problem, self.mesh, self.space = space.problem, space.mesh, space
         self.coefficients, self.estimate, self.seconds = coefficients, estimate, seconds
         self.n_unknowns = space.size
@@ -59,11 +61,15 @@ class FemSolution:
 
     def _jets(self, x: np.ndarray, jets: tuple[tuple[int, tuple[int, ...]], ...]) -> np.ndarray:
         if any(sum(index) > 1 for _, index in jets):
-            raise StatementError("a finite element solution has no second derivatives; ask for fields and first derivatives")
+            raise StatementError(
+                "a finite element solution has no second derivatives; ask for fields and first derivatives"
+            )
         cells = self.mesh.locate(x)
         outside = np.flatnonzero(cells < 0)
         if len(outside):
-            raise StatementError(f"{len(outside)} of {len(x)} points lie outside the mesh, the first at {x[outside[0]]}")
+            raise StatementError(
+                f"{len(outside)} of {len(x)} points lie outside the mesh, the first at {x[outside[0]]}"
+            )
         basis = self.space.basis
         local = basis.mapping.invF(x.T[:, :, None], tind=cells)
         dofs = np.asarray(basis.element_dofs)[:, cells]
@@ -77,7 +83,9 @@ class FemSolution:
         return rows
 
 
-def solve(problem: Problem, order: int = 2, tolerance: float = 1e-4, parameters: dict[str, float] | None = None) -> FemSolution:
+def solve(
+    problem: Problem, order: int = 2, tolerance: float = 1e-4, parameters: dict[str, float] | None = None
+) -> FemSolution:
     """Finite elements of `order` 1 or 2 on the problem's mesh, refined where the error is until it is below `tolerance`.
 
     The error is the difference to the solution on the mesh refined once, as a relative H1 norm; cells that hold most of it
@@ -112,7 +120,9 @@ def solve(problem: Problem, order: int = 2, tolerance: float = 1e-4, parameters:
         estimate = relative_h1(problem, fine, error, finer)
         if estimate < tolerance or 2 * fine.size > LARGEST[mesh.dimension]:
             # the finer solution is at hand and at least as good as its estimate
-            return FemSolution(fine, finer.reshape(len(problem.components), -1), values, estimate, time.perf_counter() - begin)
+            return FemSolution(
+                fine, finer.reshape(len(problem.components), -1), values, estimate, time.perf_counter() - begin
+            )
         mesh = graded(mesh, cell_errors(fine, error, len(mesh.cells)))
         following = GalerkinSpace(problem, weak, mesh, order)
         solution = newton(following, values, interpolate(space, solution, following))
@@ -129,8 +139,7 @@ def newton(space: GalerkinSpace, parameters: torch.Tensor, start: np.ndarray | N
     for _ in range(NEWTON_STEPS):
         jets = space.jets_of(solution)
         residual = space.residual(space.pieces, jets, parameters)[free]
-        tangent = space.tangent(jets, parameters)[free][:, free].tocsc()
-        step = linalg.spsolve(tangent, -residual) if len(free) else residual
+        step = Factor(space, space.tangent(jets, parameters), free).solve(-residual)
         if not np.isfinite(step).all():
             break
         solution[free] += step
@@ -138,7 +147,9 @@ def newton(space: GalerkinSpace, parameters: torch.Tensor, start: np.ndarray | N
         first = first or size
         if space.problem.is_linear or size <= 1e-10 * max(np.abs(solution).max(), 1e-300):
             return solution
-    raise StatementError(f"no FEM: Newton's method did not converge in {NEWTON_STEPS} steps; load the problem in smaller steps")
+    raise StatementError(
+        f"no FEM: Newton's method did not converge in {NEWTON_STEPS} steps; load the problem in smaller steps"
+    )
 
 
 def interpolate(space: GalerkinSpace, coefficients: np.ndarray, onto: GalerkinSpace) -> np.ndarray:

@@ -14,7 +14,12 @@ from kinn.formulations.unknowns import Unknowns
 from kinn.geometry.points import Points
 from kinn.networks import Tape
 
-CHUNK = 1024
+CHUNK_ENTRIES = 400_000  # of the Jacobian of a chunk of points: it should stay in a core's cache
+
+
+def chunk_size(unknowns: Unknowns) -> int:
+    """How many points are taken at once."""
+    return max(256, min(8192, CHUNK_ENTRIES // max(unknowns.size, 1)))
 
 
 @dataclass
@@ -100,14 +105,16 @@ class PointBlock(Block):
             values = values - self.target[part]
         return values * (self.factor * self.root[part])
 
-    def parts(self) -> list[slice]:
-        return [slice(start, start + CHUNK) for start in range(0, len(self.x), CHUNK)]
+    def parts(self, unknowns: Unknowns) -> list[slice]:
+        """The chunks of points that are treated one after another."""
+        size = chunk_size(unknowns)
+        return [slice(start, start + size) for start in range(0, len(self.x), size)]
 
     def residuals(self, unknowns: Unknowns) -> Tensor:
         """(k, n) weighted residuals of all points."""
         with torch.no_grad():
             parameters = unknowns.parameters()
-            return torch.cat([self.rows(unknowns, part, parameters) for part in self.parts()], 1)
+            return torch.cat([self.rows(unknowns, part, parameters) for part in self.parts(unknowns)], 1)
 
     def loss(self, unknowns: Unknowns) -> float:
         return self.residuals(unknowns).square().sum().item()
@@ -133,12 +140,12 @@ class PointBlock(Block):
 
     def gradient(self, unknowns: Unknowns) -> tuple[float, Tensor]:
         loss, gradient = 0.0, unknowns.free.new_zeros(unknowns.size)
-        for part in self.parts():
+        for part in self.parts(unknowns):
             rows, jacobian = self.jacobian(unknowns, part)
             gradient += 2 * jacobian.T @ rows
             loss += (rows @ rows).item()
         return loss, gradient
 
     def accumulate(self, unknowns: Unknowns, into: NormalEquations) -> None:
-        for part in self.parts():
+        for part in self.parts(unknowns):
             into.add(*self.jacobian(unknowns, part))

@@ -45,7 +45,10 @@ def choose(problem: Problem, form: str | None = None) -> Choice:
     elif len(corners):
         at = ", ".join(f"{v:g}" for v in corners[0])
         more = f" and {len(corners) - 1} more" if len(corners) > 1 else ""
-        chosen, reason = "weak", f"the mesh has a re-entrant corner at ({at}){more}, where second derivatives are unbounded"
+        chosen, reason = (
+            "weak",
+            f"the mesh has a re-entrant corner at ({at}){more}, where second derivatives are unbounded",
+        )
     else:
         chosen, reason = "strong", "no re-entrant corner and no jump in the coefficients: a smooth solution is expected"
     if chosen == "weak" and weak is None:

@@ -44,7 +44,9 @@ class Data:
 
     def residuals(self, unknowns: Unknowns) -> list[np.ndarray]:
         """Misfits in the units of the data."""
-        found = data_blocks(self.problem, self.programs, unknowns.surrogate, [np.ones_like(s) for s in self.sigmas], 1.0)
+        found = data_blocks(
+            self.problem, self.programs, unknowns.surrogate, [np.ones_like(s) for s in self.sigmas], 1.0
+        )
         return [block.residuals(unknowns)[0].cpu().numpy() for block in found]
 
     def estimate_noise(self, unknowns: Unknowns) -> bool:

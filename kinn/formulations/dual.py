@@ -43,7 +43,9 @@ class DualForm(Form):
     _spaces: dict[str, tuple[GalerkinSpace, list[ComponentNorm]]] = field(default_factory=dict, repr=False)
 
     @staticmethod
-    def prepare(problem: Problem, weak: WeakForm, surrogate: Surrogate, parameters: Tensor) -> tuple[DualForm, Surrogate]:
+    def prepare(
+        problem: Problem, weak: WeakForm, surrogate: Surrogate, parameters: Tensor
+    ) -> tuple[DualForm, Surrogate]:
         """Measure the terms; returns the form and the surrogate with the amplitude that they ask for."""
         form = DualForm(problem, weak, problem.mesh)
         space, norms = form.tests()
@@ -116,7 +118,9 @@ class DualForm(Form):
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
         """The correction in the test space of the mesh refined once; then that mesh is refined where the correction is large."""
         space, _ = self.tests()
-        estimate = ErrorEstimate(self.problem, GalerkinSpace(self.problem, self.weak, self.mesh.refined()), smooth=False)
+        estimate = ErrorEstimate(
+            self.problem, GalerkinSpace(self.problem, self.weak, self.mesh.refined()), smooth=False
+        )
         value = estimate(unknowns)
         if space.size < LARGEST_SPACE:
             self.mesh = graded(self.mesh, cell_errors(estimate.space, estimate.error, len(self.mesh.cells)))

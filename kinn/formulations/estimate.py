@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.sparse import linalg
 from torch import Tensor
 
+from kinn.formulations.factor import Factor
 from kinn.formulations.galerkin import GalerkinSpace, Piece
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
@@ -18,7 +18,11 @@ from kinn.statement.problem import Problem
 from kinn.statement.terms import WeakForm
 
 CELLS = {1: 200, 2: 2000, 3: 1000}
-LARGEST = {1: 100_000, 2: 60_000, 3: 12_000}  # unknowns of quadratic elements that a direct factorization takes in a second
+LARGEST = {
+    1: 100_000,
+    2: 60_000,
+    3: 12_000,
+}  # unknowns of quadratic elements that a direct factorization takes in a second
 
 
 def estimation_space(problem: Problem, weak: WeakForm) -> GalerkinSpace:
@@ -55,7 +59,7 @@ class ErrorEstimate:
         free = np.setdiff1d(np.arange(space.size), fixed)
         if self._factor is None or self.problem.parameters or not self.problem.is_linear:
             self._tangent = space.tangent(_jets(unknowns, space.pieces), parameters)
-            self._factor = linalg.splu(self._tangent[free][:, free].tocsc())
+            self._factor = Factor(space, self._tangent, free)
         pieces = space.strong_pieces if self.smooth else space.pieces
         residual = space.residual(pieces, _jets(unknowns, pieces), parameters)
         trial = nodal_values(unknowns.surrogate, space)

@@ -183,6 +183,13 @@ class GalerkinSpace:
         return piece.trials.numpy(), piece.weight.numpy()
 
     @cached_property
+    def masses(self) -> np.ndarray:
+        """Integrals (N,) of the scalar elements."""
+        trials, weight = self.all_cells
+        local = np.einsum("eq,ebq->eb", weight, trials[..., 0])
+        return np.bincount(np.asarray(self.basis.element_dofs).T.ravel(), local.ravel(), minlength=self.basis.N)
+
+    @cached_property
     def nodes(self) -> np.ndarray:
         """Points (N, d) where the elements interpolate."""
         return np.ascontiguousarray(np.asarray(self.basis.doflocs).T)

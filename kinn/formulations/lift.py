@@ -123,7 +123,9 @@ class BoxLift:
     def _agrees(self, component: int) -> bool:
         """Whether g takes the given values on every side: it does unless they contradict each other where sides meet."""
         sides = self.sides[component]
-        unit = torch.rand(64, self.problem.mesh.dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        unit = torch.rand(
+            64, self.problem.mesh.dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        )
         inside = torch.as_tensor(self._lower) + unit * torch.as_tensor(self._upper - self._lower)
         space = JetSpace.of([], self.problem.mesh.dimension)
         places = {}

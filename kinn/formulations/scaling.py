@@ -114,7 +114,9 @@ def pointwise_slopes(values: Tensor, z: Tensor) -> list[Tensor]:
     """Derivatives (jets, n) of each row of `values` (k, n) in the jets `z` (jets, n) of the same point."""
     found = []
     for row in values:
-        slope = torch.autograd.grad(row.sum(), z, retain_graph=True, allow_unused=True)[0] if row.requires_grad else None
+        slope = (
+            torch.autograd.grad(row.sum(), z, retain_graph=True, allow_unused=True)[0] if row.requires_grad else None
+        )
         found.append(torch.zeros_like(z) if slope is None else slope)
     return found
 

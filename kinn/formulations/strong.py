@@ -53,7 +53,9 @@ class StrongForm(Form):
     estimate: ErrorEstimate | None
 
     @staticmethod
-    def prepare(problem: Problem, choice: Choice, surrogate: Surrogate, parameters: Tensor) -> tuple[StrongForm, Surrogate]:
+    def prepare(
+        problem: Problem, choice: Choice, surrogate: Surrogate, parameters: Tensor
+    ) -> tuple[StrongForm, Surrogate]:
         """Measure the terms; returns the form and the surrogate with the amplitude that they ask for."""
         terms = choice.strong
         programs = {term.name: Program(term.expressions, problem) for term in terms}
@@ -66,7 +68,9 @@ class StrongForm(Form):
         estimate = None
         if choice.weak is not None:
             estimate = ErrorEstimate(problem, estimation_space(problem, choice.weak), smooth=True)
-        return StrongForm(problem, open_terms, programs, dict(zip(names, sizes, strict=True)), facets, estimate), surrogate
+        return StrongForm(
+            problem, open_terms, programs, dict(zip(names, sizes, strict=True)), facets, estimate
+        ), surrogate
 
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
         blocks = self.blocks(unknowns.surrogate, max(2048, n), seed=CHECK_SEED)

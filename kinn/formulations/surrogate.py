@@ -48,7 +48,9 @@ class Surrogate:
                 g[0, :, c], d[0, :, c] = self.offset[c], self.amplitude[c]
         return g, d
 
-    def jets(self, x: Tensor, space: JetSpace, tape: Tape | None = None, tables: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def jets(
+        self, x: Tensor, space: JetSpace, tape: Tape | None = None, tables: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
         """Derivatives (m, n, c) of all components for the multi-indices of `space`."""
         inner = self.network.jets((x - self.center) / self.scale, space, tape)
         inner = inner * space.rescale(self.scale)[:, None, None]
@@ -76,7 +78,9 @@ class Surrogate:
         return tensors, {"network": self.network.settings(), "lift": self.lift is not None}
 
     @staticmethod
-    def restore(problem: Problem, tensors: dict[str, Tensor], settings: dict[str, Any], network: Network | None = None) -> Surrogate:
+    def restore(
+        problem: Problem, tensors: dict[str, Tensor], settings: dict[str, Any], network: Network | None = None
+    ) -> Surrogate:
         """Rebuild from `state`; a network of the user's own class must be passed in."""
         if network is None:
             maker = {"kan": KAN, "mlp": MLP}.get(settings["network"]["kind"])

@@ -53,7 +53,7 @@ class System(LeastSquares):
         for block in self.blocks:
             if not isinstance(block, PointBlock):
                 return None
-            for part in block.parts():
+            for part in block.parts(self.unknowns):
                 rows, jacobian = block.jacobian(self.unknowns, part)
                 stacked = torch.cat([triangle, torch.cat([jacobian, rows[:, None]], 1)])
                 triangle = torch.linalg.qr(stacked, mode="r")[1]

@@ -14,7 +14,7 @@ import torch
 from scipy.sparse import linalg
 from torch import Tensor
 
-from kinn.formulations.blocks import CHUNK, Block, NormalEquations, PointBlock
+from kinn.formulations.blocks import Block, NormalEquations, PointBlock, chunk_size
 from kinn.formulations.galerkin import GalerkinSpace, Piece
 from kinn.formulations.program import Program
 from kinn.formulations.surrogate import Surrogate
@@ -48,7 +48,14 @@ class WeakBlock(Block):
         factors: for each component (what one unit of its dual norm counts, what one unit of its boundary norm counts).
     """
 
-    def __init__(self, name: str, space: GalerkinSpace, norms: list[ComponentNorm], surrogate: Surrogate, factors: list[tuple[float, float]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        space: GalerkinSpace,
+        norms: list[ComponentNorm],
+        surrogate: Surrogate,
+        factors: list[tuple[float, float]],
+    ) -> None:
         self.name, self.space, self.norms, self.factors = name, space, norms, factors
         self._pieces = [(piece, _pointwise(piece, surrogate)) for piece in space.pieces]
         self._misfits = [self._misfit(component, surrogate) for component in range(len(norms))]
@@ -57,7 +64,9 @@ class WeakBlock(Block):
         """`u - value` at the component's boundary nodes; None if there are none or a lift fulfills the values exactly."""
         space, norm = self.space, self.norms[component]
         entries = [(dofs, value) for c, dofs, value in space.essential if c == component]
-        if not len(norm.fixed) or (surrogate.lift is not None and surrogate.lift.sides[component] and self._lifted(component, surrogate)):
+        if not len(norm.fixed) or (
+            surrogate.lift is not None and surrogate.lift.sides[component] and self._lifted(component, surrogate)
+        ):
             return None
         symbol = space.problem.components[component]
         blocks, taken = [], np.zeros(0, dtype=int)
@@ -81,8 +90,13 @@ class WeakBlock(Block):
             values = points.residuals(unknowns).cpu().double().view(len(piece.slots), *piece.weight.shape)
             for value, (component, slot) in zip(values, piece.slots, strict=True):
                 local = torch.einsum("ebq,eq->eb", piece.tests[..., slot], value)
-                total.index_add_(0, torch.from_numpy(component * self.space.basis.N + piece.dofs).flatten(), local.flatten())
-        misfits = [torch.zeros(0, dtype=torch.float64) if block is None else block.residuals(unknowns) for block in self._misfits]
+                total.index_add_(
+                    0, torch.from_numpy(component * self.space.basis.N + piece.dofs).flatten(), local.flatten()
+                )
+        misfits = [
+            torch.zeros(0, dtype=torch.float64) if block is None else block.residuals(unknowns)
+            for block in self._misfits
+        ]
         return total, misfits
 
     def norms_of(self, residual: Tensor, misfits: list[Tensor]) -> list[tuple[float, float]]:
@@ -104,7 +118,7 @@ class WeakBlock(Block):
         total, matrix = torch.zeros(size, dtype=torch.float64), torch.zeros(size, unknowns.size, dtype=torch.float64)
         for piece, points in self._pieces:
             elements, width = len(piece.dofs), piece.weight.shape[1]
-            step = max(1, CHUNK // width)
+            step = max(1, chunk_size(unknowns) // width)
             for start in range(0, elements, step):
                 cells = slice(start, min(start + step, elements))
                 count = cells.stop - cells.start
@@ -165,8 +179,10 @@ class _Joined:
         return torch.cat([block.residuals(unknowns)[0].cpu().double() for block in self.blocks])[self.order]
 
     def jacobian(self, unknowns: Unknowns) -> tuple[Tensor, Tensor]:
-        parts = [block.jacobian(unknowns, part) for block in self.blocks for part in block.parts()]
-        return torch.cat([r.cpu().double() for r, _ in parts])[self.order], torch.cat([j.cpu().double() for _, j in parts])[self.order]
+        parts = [block.jacobian(unknowns, part) for block in self.blocks for part in block.parts(unknowns)]
+        return torch.cat([r.cpu().double() for r, _ in parts])[self.order], torch.cat(
+            [j.cpu().double() for _, j in parts]
+        )[self.order]
 
 
 def _pointwise(piece: Piece, surrogate: Surrogate) -> PointBlock:

@@ -43,9 +43,7 @@ def load_gmsh(path: Path) -> tuple[meshio.Mesh, list[dict[str, np.ndarray]]]:
     A group without a name is called "curve 3" by its dimension and tag.
     """
     data = path.read_bytes()
-    header = re.match(
-        rb"\s*(?:\$Comments.*?\$EndComments\s*)?\$MeshFormat\s+(\S+)\s+([01])\s+(\d+)\s", data, re.DOTALL
-    )
+    header = re.match(rb"\s*(?:\$Comments.*?\$EndComments\s*)?\$MeshFormat\s+(\S+)\s+([01])\s+(\d+)\s", data, re.DOTALL)
     if header is None:
         raise StatementError(f"mesh file {str(path)!r} is not a Gmsh mesh (no $MeshFormat); save it from Gmsh again")
     version, binary = header[1].decode(errors="replace"), header[2] == b"1"

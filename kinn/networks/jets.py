@@ -133,4 +133,4 @@ class JetSpace:
     def rescale(self, scale: Tensor) -> Tensor:
         """Factors (m,) that turn derivatives in `xi = (x - c) / scale` into derivatives in x."""
         powers = torch.tensor(self.indices, dtype=scale.dtype, device=scale.device)
-        return torch.prod(scale ** -powers, 1)
+        return torch.prod(scale**-powers, 1)

@@ -79,11 +79,16 @@ class KANLayer(nn.Module):
         self.weight = nn.Parameter(weight)
 
     @staticmethod
-    def initial(n_inputs: int, n_outputs: int, basis: Basis, base: bool, gain: float, generator: torch.Generator) -> Tensor:
+    def initial(
+        n_inputs: int, n_outputs: int, basis: Basis, base: bool, gain: float, generator: torch.Generator
+    ) -> Tensor:
         """Weights (o, i, b) that are normal and give every function the same share of the variance."""
-        n_functions = basis.n_functions + base
-        weight = torch.randn(n_outputs, n_inputs, n_functions, generator=generator, dtype=torch.float64)
-        return weight * gain / math.sqrt(n_inputs * n_functions)
+        size = basis.mean_square.sqrt()
+        if base:
+            x = torch.linspace(-1, 1, 201, dtype=torch.float64)
+            size = torch.cat([size, activations.silu(x, 0)[0].square().mean().sqrt()[None]])
+        weight = torch.randn(n_outputs, n_inputs, len(size), generator=generator, dtype=torch.float64)
+        return weight * gain / (size * math.sqrt(n_inputs * len(size)))
 
     def functions(self, x: Tensor, order: int) -> Tensor:
         """The basis and the base function with derivatives at `x` (any shape s): (order + 1, *s, b)."""
@@ -133,13 +138,15 @@ class KAN(Network):
         basis: Basis | None = None,
         base: bool = True,
         seed: int = 0,
-        gain: float = 0.5,
+        gain: float = 0.35,
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
         if len(widths) < 2 or min(widths) < 1:
-            raise ValueError(f"widths {widths} must name at least an input and an output layer, each with 1 node or more")
+            raise ValueError(
+                f"widths {widths} must name at least an input and an output layer, each with 1 node or more"
+            )
         basis = Chebyshev() if basis is None else basis
         generator = torch.Generator().manual_seed(seed)
         self.widths, self.n_inputs, self.n_outputs = list(widths), widths[0], widths[-1]

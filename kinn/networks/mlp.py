@@ -25,7 +25,9 @@ class MLP(Network):
     ) -> None:
         super().__init__()
         if len(widths) < 2 or min(widths) < 1:
-            raise ValueError(f"widths {widths} must name at least an input and an output layer, each with 1 node or more")
+            raise ValueError(
+                f"widths {widths} must name at least an input and an output layer, each with 1 node or more"
+            )
         generator = torch.Generator().manual_seed(seed)
         self.widths, self.n_inputs, self.n_outputs = list(widths), widths[0], widths[-1]
         self.weights = nn.ParameterList()
@@ -46,7 +48,9 @@ class MLP(Network):
             values = inputs @ (weight if tape is None else weight.detach()).T
             if tape is not None:
                 features = inputs.detach()
-                values = tape.record(values, lambda adjoint, f=features: torch.einsum("mno,mni->noi", adjoint, f).flatten(1))
+                values = tape.record(
+                    values, lambda adjoint, f=features: torch.einsum("mno,mni->noi", adjoint, f).flatten(1)
+                )
         return values
 
     def settings(self) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class LevenbergMarquardt:
             return None
         diagonal = gram.diagonal().clone()
         self.scale = diagonal if self.scale is None else torch.maximum(0.9 * self.scale, diagonal)
-        root = self.scale.clamp_min(1e-14 * self.scale.max().item() + 1e-300).rsqrt()
+        root = self.scale.clamp_min(1e-28 * self.scale.max().item() + 1e-300).rsqrt()
         model = Quadratic(
             gram * root[:, None] * root,
             gradient * root,
@@ -61,10 +61,11 @@ class LevenbergMarquardt:
 
     def _search(self, model: Quadratic, system: LeastSquares, theta: Tensor, root: Tensor, loss: float) -> float | None:
         """Try damping values until the loss falls; returns the loss reached."""
+        growth = 4.0
         for _ in range(TRIALS):
             found = model.step(self.damping)
             if found is None:
-                self.damping = min(self.damping * 10, LARGEST_DAMPING)
+                self.damping, growth = min(self.damping * growth, LARGEST_DAMPING), 2 * growth
                 continue
             step, promised = found
             system.assign(theta + step * root)
@@ -74,5 +75,5 @@ class LevenbergMarquardt:
                 change = 0.2 if ratio > 0.75 else 1.0 if ratio > 0.25 else 2.0
                 self.damping = max(self.damping * change, SMALLEST_DAMPING)
                 return reached
-            self.damping = min(self.damping * 4, LARGEST_DAMPING)
+            self.damping, growth = min(self.damping * growth, LARGEST_DAMPING), 2 * growth
         return None
