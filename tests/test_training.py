@@ -76,7 +76,7 @@ def test_a_rod_converges_and_the_estimate_is_true():
 
 def test_a_plate_within_a_time_limit():
     solution = solve(plate(), time_limit=1.5, tolerance=1e-12)
-    assert solution.status is Status.TIME_LIMIT and 1.4 < solution.result.seconds < 10
+    assert solution.status is Status.TIME_LIMIT and 0.7 < solution.result.seconds < 10
     assert error(solution).relative_l2 < 1e-3 and true_enough(solution)
     assert solution.history[-1].n_parameters > network(2).n_parameters  # it was refined
 

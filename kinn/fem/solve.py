@@ -51,7 +51,12 @@ class FemSolution:
         Raises StatementError for a higher derivative: elements have none.
         """
         many = isinstance(expression, (list, tuple, sp.MatrixBase))
-        program = Program(list(expression) if many else [expression], self.problem)
+        expressions: list[Any] = [expression]
+        if isinstance(expression, sp.MatrixBase):
+            expressions = expression.flat()
+        elif many:
+            expressions = list(expression)
+        program = Program(expressions, self.problem)
         x = np.asarray(points, dtype=np.float64).reshape(-1, self.mesh.dimension)
         z = torch.tensor(self._jets(x, program.jets))
         at = torch.tensor(x)

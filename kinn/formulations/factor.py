@@ -18,7 +18,7 @@ class Factor:
     constant: one of its unknowns is held, the right-hand side is made compatible, and the answer gets mean zero.
     """
 
-    def __init__(self, space: GalerkinSpace, tangent: sparse.csr_matrix, free: np.ndarray) -> None:
+    def __init__(self, space: GalerkinSpace, tangent: sparse.csr_array, free: np.ndarray) -> None:
         n = space.basis.N
         self.free = free
         self._floating = []

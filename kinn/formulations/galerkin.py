@@ -118,7 +118,7 @@ class GalerkinSpace:
                 basis = skfem.Basis(mesh.skfem, self.element, quadrature=self._rule, elements=cells)
             divergence = sp.Add(*(expanded(sp.diff(f, x)) for f, x in zip(row.flux, space, strict=True)))
             pieces.append(self._piece(basis, [row.source - divergence], [(row.component_index, 0)], 0))
-            outflow = sp.Add(*(f * n for f, n in zip(row.flux, normal, strict=True)))
+            outflow = sp.Add(*(f * n for f, n in zip(row.flux, normal.flat(), strict=True)))
             held = [mesh.facets_of(on) for component, _, on in self.weak.essential if component == row.component_index]
             rest = np.setdiff1d(mesh.exterior, np.concatenate([*held, ends]))
             places: list[tuple[np.ndarray, sp.Expr]] = []
@@ -164,7 +164,7 @@ class GalerkinSpace:
         )  # fmt: skip
 
     @cached_property
-    def h1(self) -> sparse.csc_matrix:
+    def h1(self) -> sparse.csc_array:
         """Inner product `int u v / L^2 + grad u . grad v` (N, N), gradients in space, L half the largest extent in space."""
         length = float(self.mesh.scale[: self.mesh.spatial_dimension].max())
         trials, weight = self.all_cells
@@ -224,7 +224,7 @@ class GalerkinSpace:
                 np.add.at(residual, component * self.basis.N + piece.dofs, local.numpy())
         return residual
 
-    def tangent(self, jets: Sequence[Tensor], parameters: Tensor) -> sparse.csr_matrix:
+    def tangent(self, jets: Sequence[Tensor], parameters: Tensor) -> sparse.csr_array:
         """(size, size): derivative of the residual of `self.pieces` in the trial solution's nodal values."""
         matrices = [sparse.coo_matrix((self.size, self.size))]
         for piece, z in zip(self.pieces, jets, strict=True):

@@ -82,15 +82,16 @@ class Surrogate:
         problem: Problem, tensors: dict[str, Tensor], settings: dict[str, Any], network: Network | None = None
     ) -> Surrogate:
         """Rebuild from `state`; a network of the user's own class must be passed in."""
-        if network is None:
+        made: Network | None = network
+        if made is None:
             maker = {"kan": KAN, "mlp": MLP}.get(settings["network"]["kind"])
             if maker is None:
                 raise ValueError(f"the stored network is a {settings['network'].get('class')}; pass one as network=...")
-            network = maker.from_settings(settings["network"])
+            made = maker.from_settings(settings["network"])
         prefix = "network."
-        network.load_state_dict({name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)})
+        made.load_state_dict({name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)})
         parts = {name: tensors[name] for name in ("center", "scale", "offset", "amplitude")}
-        return Surrogate(network=network, lift=BoxLift.of(problem) if settings["lift"] else None, **parts)
+        return Surrogate(network=made, lift=BoxLift.of(problem) if settings["lift"] else None, **parts)
 
 
 def select(jets: Tensor, wanted: tuple[Jet, ...], space: JetSpace) -> Tensor:

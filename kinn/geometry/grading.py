@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from kinn.geometry.mesh import Mesh
 
@@ -38,7 +38,7 @@ def _parents(mesh: Mesh, named: np.ndarray, finer: Mesh) -> np.ndarray:
     corners = mesh.points[mesh.skfem.facets[:, named].T]
     midpoints = finer.points[finer.skfem.facets.T].mean(1)
     scale = mesh.upper - mesh.lower
-    _, near = cKDTree(corners.mean(1) / scale).query(midpoints / scale, k=min(NEIGHBORS, len(named)))
+    _, near = KDTree(corners.mean(1) / scale).query(midpoints / scale, k=min(NEIGHBORS, len(named)))
     near = near.reshape(len(midpoints), -1)
     found = np.full(len(midpoints), -1)
     for candidate in near.T[::-1]:

@@ -38,9 +38,9 @@ def sample(
     kind = mesh.kind
     on_boundary = facets is not None or mesh.is_boundary(on)
     if on_boundary:
-        facets = mesh.facets_of(on or ()) if facets is None else np.asarray(facets)
-        rows, parts = mesh.skfem.facets[:, facets].T, kind.facet_simplices
-        owner = mesh.skfem.f2t[0, facets].astype(np.int64)
+        numbers = mesh.facets_of(on or ()) if facets is None else np.asarray(facets)
+        rows, parts = mesh.skfem.facets[:, numbers].T, kind.facet_simplices
+        owner = mesh.skfem.f2t[0, numbers].astype(np.int64)
     else:
         owner = mesh.cells_of(on)
         rows, parts = mesh.cells[owner], kind.simplices

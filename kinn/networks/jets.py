@@ -86,7 +86,8 @@ class JetSpace:
 
     def chain_coefficients(self, jets: Tensor) -> Tensor:
         """`c_{alpha,k}` of a function with `jets` (m, ...), for the pairs of `chain`: (len(chain), ...)."""
-        one, rows = torch.ones_like(jets[0]), {pair: None for pair in self.chain}
+        one = torch.ones_like(jets[0])
+        rows: dict[tuple[int, int], Tensor | None] = {pair: None for pair in self.chain}
         for alpha, index in enumerate(self.indices):
             for count, blocks in partitions(index):
                 term = one
@@ -101,10 +102,12 @@ class JetSpace:
 
     def compose(self, derivatives: Tensor, jets: Tensor) -> Tensor:
         """Jets (m, ...) of `phi o g` from `derivatives` (order + 1, ...) of phi at g and the jets (m, ...) of g."""
-        coefficients, rows = self.chain_coefficients(jets), [None] * len(self.indices)
+        coefficients = self.chain_coefficients(jets)
+        rows: list[Tensor | None] = [None] * len(self.indices)
         for (alpha, k), c in zip(self.chain, coefficients, strict=True):
             term = derivatives[k] if k == 0 else derivatives[k] * c
-            rows[alpha] = term if rows[alpha] is None else rows[alpha] + term
+            known = rows[alpha]
+            rows[alpha] = term if known is None else known + term
         return torch.stack([row for row in rows if row is not None])
 
     def multiply(self, left: Tensor, right: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -36,16 +36,16 @@ class ModuleNetwork(Network):
         super().__init__()
         self.module, self.n_inputs, self.n_outputs = module, n_inputs, n_outputs
 
-    def _at_point(self, weights: dict[str, Tensor], x: Tensor, space: JetSpace) -> Tensor:
+    def _at_point(self, weights: Mapping[str, Tensor], x: Tensor, space: JetSpace) -> Tensor:
         def function(point: Tensor) -> Tensor:
-            output = torch.func.functional_call(self.module, weights, (point[None],))
+            output = torch.func.functional_call(self.module, dict(weights), (point[None],))
             assert isinstance(output, Tensor)
             return output[0]
 
         return torch.stack([nested_derivative(function, index)(x) for index in space.indices])
 
     def jets(self, x: Tensor, space: JetSpace, tape: Tape | None = None) -> Tensor:
-        weights = dict(self.module.named_parameters())
+        weights: dict[str, Tensor] = dict(self.module.named_parameters())
         if tape is not None:
             weights = {name: weight.detach() for name, weight in weights.items()}
         output = torch.func.vmap(lambda point: self._at_point(weights, point, space), out_dims=1)(x)
@@ -54,7 +54,7 @@ class ModuleNetwork(Network):
 
         def jacobian(adjoint: Tensor) -> Tensor:
             def pull(point: Tensor, g: Tensor) -> Tensor:
-                _, back = torch.func.vjp(lambda w: self._at_point(w, point, space), weights)
+                back = torch.func.vjp(lambda w: self._at_point(w, point, space), weights)[1]
                 return torch.cat([part.flatten() for part in back(g)[0].values()])
 
             return torch.func.vmap(pull, in_dims=(0, 1))(x, adjoint)
