@@ -24,7 +24,8 @@ def fitted_network(mesh, functions, degree: int = 8) -> KAN:
     design = layer.functions(x, 0)[0].reshape(len(x), -1)  # type: ignore[operator]
     values = torch.stack([f(*x.unbind(1)) for f in functions], dim=1)
     weight = torch.linalg.lstsq(design, values, driver="gelsd").solution.T
-    layer.weight.data = weight.reshape(layer.weight.shape)  # type: ignore[union-attr]
+    shape = layer.weight.shape  # type: ignore[union-attr]
+    layer.weight.data = weight.reshape(shape[1], shape[0], shape[2]).transpose(0, 1).contiguous()  # type: ignore[union-attr]
     return network
 
 

@@ -47,7 +47,7 @@ def plain(network: Network) -> Plain:
         def kan(weights: Sequence[Tensor], x: Tensor) -> Tensor:
             for depth, (layer, weight) in enumerate(zip(layers, weights, strict=True)):
                 x = torch.tanh(x) if depth else x
-                x = torch.einsum("nib,oib->no", layer.functions(x, 0)[0], weight)
+                x = torch.einsum("nib,iob->no", layer.functions(x, 0)[0], weight)
             return x
 
         return kan

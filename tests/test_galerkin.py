@@ -195,6 +195,7 @@ def test_gradient_and_gauss_newton_matrix_of_the_weak_loss(nonlinear, lifted):
     block, unknowns = weak_block(nonlinear, lifted)
     total = NormalEquations.zeros(unknowns)
     block.accumulate(unknowns, total)
+    total.complete()
     loss, gradient = block.gradient(unknowns)
     assert abs(loss - block.loss(unknowns)) < 1e-11 * loss and abs(total.loss - loss) < 1e-12 * loss
     assert torch.allclose(gradient, 2 * total.gradient, rtol=1e-11)

@@ -96,6 +96,7 @@ def test_accumulated_normal_equations_are_those_of_the_dense_jacobian(name):
     rows, jacobian = block.jacobian(unknowns, slice(0, n))
     total = NormalEquations.zeros(unknowns)
     block.accumulate(unknowns, total)
+    total.complete()
     assert_equal(total.gram, jacobian.T @ jacobian, 1e-12)
     assert_equal(total.gradient, jacobian.T @ rows, 1e-12)
     loss, gradient = block.gradient(unknowns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,8 @@ from kinn.formulations.unknowns import Unknowns
 from kinn.geometry.points import Points
 from kinn.networks import Tape
 
-CHUNK_ENTRIES = 400_000  # of the Jacobian of a chunk of points: it should stay in a core's cache
+CHUNK_ENTRIES = 1_600_000  # of the Jacobian of a chunk of points, a few times the cache of a core
+PANEL = 96  # columns of the Jacobian at least: a matrix product of fewer is slow
 
 
 def chunk_size(unknowns: Unknowns) -> int:
@@ -35,8 +37,18 @@ class NormalEquations:
         like, size = unknowns.free, unknowns.size
         return NormalEquations(like.new_zeros(size, size), like.new_zeros(size))
 
+    def complete(self) -> NormalEquations:
+        """Mirror what `add` left out; to be called once, at the end."""
+        self.gram = self.gram.triu() + self.gram.triu(1).T
+        return self
+
     def add(self, rows: Tensor, jacobian: Tensor) -> None:
-        self.gram.addmm_(jacobian.T, jacobian)
+        # J'J is symmetric: panels of rows from the diagonal on, which `complete` mirrors
+        size = jacobian.shape[1]
+        width = max(PANEL, -(-size // 4))
+        for start in range(0, size, width):
+            panel = jacobian[:, start : start + width]
+            self.gram[start : start + width, start:].addmm_(panel.T, jacobian[:, start:])
         self.gradient.addmv_(jacobian.T, rows)
         self.loss += (rows @ rows).item()
 
@@ -127,16 +139,18 @@ class PointBlock(Block):
             free = unknowns.free[:, None].expand(-1, n).clone().requires_grad_()
             rows = self.rows(unknowns, part, unknowns.parameters(free), tape)
             blocks = [self._row_jacobian(row, tape, free) for row in rows]
-        return rows.detach().flatten(), torch.cat(blocks)
+        # a copy of the Jacobian costs as much as making it: none where there is one residual
+        return rows.detach().flatten(), blocks[0] if len(blocks) == 1 else torch.cat(blocks)
 
     def _row_jacobian(self, row: Tensor, tape: Tape, free: Tensor) -> Tensor:
-        wanted = [*tape.outputs, free]
+        wanted = [*tape.outputs, free] if len(free) else tape.outputs
+        adjoints: Sequence[Tensor | None] = [None] * len(wanted)
         if row.requires_grad:
             adjoints = torch.autograd.grad(row.sum(), wanted, retain_graph=True, allow_unused=True)
-        else:
-            adjoints = (None,) * len(wanted)
+        if not len(free):
+            return tape.jacobian(adjoints)
         own = torch.zeros_like(free) if adjoints[-1] is None else adjoints[-1]
-        return torch.cat([tape.jacobian(list(adjoints[:-1])), own.T], 1)
+        return tape.jacobian(adjoints[:-1], own.T)
 
     def gradient(self, unknowns: Unknowns) -> tuple[float, Tensor]:
         loss, gradient = 0.0, unknowns.free.new_zeros(unknowns.size)

@@ -44,6 +44,7 @@ class System(LeastSquares):
         total = NormalEquations.zeros(self.unknowns)
         for block in self.blocks:
             block.accumulate(self.unknowns, total)
+        total.complete()
         return total.loss, total.gram, total.gradient
 
     def triangle(self) -> tuple[Tensor, Tensor] | None:

@@ -84,6 +84,16 @@ class JetSpace:
         pairs = {(self.position[a], len(blocks)) for a in self.indices for _, blocks in partitions(a)}
         return tuple(sorted(pairs, key=lambda pair: (pair[1], pair[0])))
 
+    @cached_property
+    def chain_by_order(self) -> tuple[tuple[int, slice, Tensor], ...]:
+        """For each k >= 1 the rows of `chain` with this k, and the positions of their multi-indices."""
+        found = []
+        for k in range(1, self.order + 1):
+            rows = [row for row, (_, order) in enumerate(self.chain) if order == k]
+            positions = torch.tensor([self.chain[row][0] for row in rows])
+            found.append((k, slice(rows[0], rows[-1] + 1), positions))
+        return tuple(found)
+
     def chain_coefficients(self, jets: Tensor) -> Tensor:
         """`c_{alpha,k}` of a function with `jets` (m, ...), for the pairs of `chain`: (len(chain), ...)."""
         one = torch.ones_like(jets[0])

@@ -22,15 +22,12 @@ class _EdgeSum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, c: Tensor, weight: Tensor, basis: Tensor, space: JetSpace) -> Tensor:
-        # basis (K + 2, i, n, b), weight (o, i, b) -> edges (K + 2, i, n, o); c (chain, n, i)
-        edges = basis @ weight.permute(1, 2, 0)
-        output = x.new_zeros(len(space.indices), x.shape[0], weight.shape[0])
-        scaled = c.transpose(1, 2)[..., None]
-        for row, (alpha, k) in enumerate(space.chain):
-            if k == 0:
-                output[alpha] += edges[0].sum(0)
-            else:
-                output[alpha] += (edges[k] * scaled[row]).sum(0)
+        # basis (orders, i, n, b), weight (i, o, b) -> edges (orders, i, n, o); c (chain, n, i)
+        edges = basis @ weight.transpose(1, 2)
+        output = x.new_zeros(len(space.indices), x.shape[0], weight.shape[1])
+        output[0] = edges[0].sum(0)
+        for k, rows, alphas in space.chain_by_order:
+            output.index_add_(0, alphas.to(x.device), torch.einsum("rni,ino->rno", c[rows], edges[k]))
         ctx.save_for_backward(c, edges, basis, weight)
         ctx.space = space
         return output
@@ -40,16 +37,12 @@ class _EdgeSum(torch.autograd.Function):
         (adjoint,) = gradients
         c, edges, basis, weight = ctx.saved_tensors
         space: JetSpace = ctx.space
-        x_gradient = c.new_zeros(c.shape[1:])
+        x_gradient = torch.einsum("ino,no->ni", edges[1], adjoint[0])
         c_gradient = torch.zeros_like(c)
-        for row, (alpha, k) in enumerate(space.chain):
-            g = adjoint[alpha][None]
-            slope = (edges[k + 1] * g).sum(-1).T
-            if k == 0:
-                x_gradient += slope
-            else:
-                x_gradient += c[row] * slope
-                c_gradient[row] = (edges[k] * g).sum(-1).T
+        for k, rows, alphas in space.chain_by_order:
+            g = adjoint[alphas.to(c.device)]
+            c_gradient[rows] = torch.einsum("ino,rno->rni", edges[k], g)
+            x_gradient += (c[rows] * torch.einsum("ino,rno->rni", edges[k + 1], g)).sum(0)
         weight_gradient = None
         if ctx.needs_input_grad[2]:
             weight_gradient = _weight_jacobian(adjoint, c, basis, space).sum(0).view(weight.shape)
@@ -57,14 +50,13 @@ class _EdgeSum(torch.autograd.Function):
 
 
 def _weight_jacobian(adjoint: Tensor, c: Tensor, basis: Tensor, space: JetSpace) -> Tensor:
-    """(n, o i b): `J[n, o, i, b] = sum_k Q_k[n, o, i] B^(k)[n, i, b]` with `Q_k = sum_alpha G_alpha c_{alpha,k}`."""
+    """(n, i o b): `J[n, i, o, b] = sum_k Q_k[n, o, i] B^(k)[n, i, b]` with `Q_k = sum_alpha G_alpha c_{alpha,k}`."""
     _, i, n, b = basis.shape
     o = adjoint.shape[-1]
     q = adjoint.new_zeros(n, i, o, space.order + 1)
     for row, (alpha, k) in enumerate(space.chain):
         q[..., k] += adjoint[alpha][:, None, :] * (c[row][..., None] if k else 1)
-    product = q @ basis[: space.order + 1].permute(2, 1, 0, 3)
-    return product.transpose(1, 2).reshape(n, o * i * b)
+    return (q @ basis[: space.order + 1].permute(2, 1, 0, 3)).reshape(n, i * o * b)
 
 
 class KANLayer(nn.Module):
@@ -82,12 +74,12 @@ class KANLayer(nn.Module):
     def initial(
         n_inputs: int, n_outputs: int, basis: Basis, base: bool, gain: float, generator: torch.Generator
     ) -> Tensor:
-        """Weights (o, i, b) that are normal and give every function the same share of the variance."""
+        """Weights (i, o, b) that are normal and give every function the same share of the variance."""
         size = basis.mean_square.sqrt()
         if base:
             x = torch.linspace(-1, 1, 201, dtype=torch.float64)
             size = torch.cat([size, activations.silu(x, 0)[0].square().mean().sqrt()[None]])
-        weight = torch.randn(n_outputs, n_inputs, len(size), generator=generator, dtype=torch.float64)
+        weight = torch.randn(n_inputs, n_outputs, len(size), generator=generator, dtype=torch.float64)
         return weight * gain / (size * math.sqrt(n_inputs * len(size)))
 
     def functions(self, x: Tensor, order: int) -> Tensor:
@@ -97,12 +89,14 @@ class KANLayer(nn.Module):
 
     def edges(self, x: Tensor, order: int = 0) -> Tensor:
         """Every edge function at its input `x` (n, i), with derivatives: (order + 1, n, o, i); the one definition of an edge."""
-        return torch.einsum("knib,oib->knoi", self.functions(x, order), self.weight)
+        return torch.einsum("knib,iob->knoi", self.functions(x, order), self.weight)
 
     def jets(self, x: Tensor, space: JetSpace, tape: Tape | None) -> Tensor:
         """Jets (m, n, o) of the layer from the jets `x` (m, n, i) of its input."""
+        # one derivative more than the jets, where gradients will be asked for
+        order = space.order + torch.is_grad_enabled()
         with torch.no_grad():
-            basis = self.functions(x[0].T.contiguous(), space.order + 1)
+            basis = self.functions(x[0].T.contiguous(), order)
         c = space.chain_coefficients(x)
         weight = self.weight if tape is None else self.weight.detach()
         output = _EdgeSum.apply(x[0], c, weight, basis, space)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -29,13 +29,13 @@ class Tape:
         self._jacobians.append(jacobian)
         return output
 
-    def jacobian(self, adjoints: list[Tensor | None]) -> Tensor:
-        """(n, P): derivatives of one residual per point with respect to all weights, layer after layer."""
+    def jacobian(self, adjoints: Sequence[Tensor | None], more: Tensor | None = None) -> Tensor:
+        """(n, P): derivatives of one residual per point with respect to all weights, layer after layer, then `more` (n, .)."""
         blocks = [
             jacobian(torch.zeros_like(output) if adjoint is None else adjoint)
             for output, jacobian, adjoint in zip(self.outputs, self._jacobians, adjoints, strict=True)
         ]
-        return torch.cat(blocks, 1)
+        return torch.cat(blocks if more is None else [*blocks, more], 1)
 
 
 class Network(nn.Module, ABC):
