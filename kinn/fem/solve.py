@@ -54,8 +54,8 @@ class FemSolution:
         expressions: list[Any] = [expression]
         if isinstance(expression, sp.MatrixBase):
             expressions = expression.flat()
-        elif many:
-            expressions = list(expression)
+        elif isinstance(expression, (list, tuple)):
+            expressions = [*expression]
         program = Program(expressions, self.problem)
         x = np.asarray(points, dtype=np.float64).reshape(-1, self.mesh.dimension)
         z = torch.tensor(self._jets(x, program.jets))

@@ -82,12 +82,13 @@ class Surrogate:
         problem: Problem, tensors: dict[str, Tensor], settings: dict[str, Any], network: Network | None = None
     ) -> Surrogate:
         """Rebuild from `state`; a network of the user's own class must be passed in."""
-        made: Network | None = network
-        if made is None:
-            maker = {"kan": KAN, "mlp": MLP}.get(settings["network"]["kind"])
-            if maker is None:
-                raise ValueError(f"the stored network is a {settings['network'].get('class')}; pass one as network=...")
-            made = maker.from_settings(settings["network"])
+        makers: dict[str, type[KAN] | type[MLP]] = {"kan": KAN, "mlp": MLP}
+        if network is not None:
+            made = network
+        elif settings["network"]["kind"] in makers:
+            made = makers[settings["network"]["kind"]].from_settings(settings["network"])
+        else:
+            raise ValueError(f"the stored network is a {settings['network'].get('class')}; pass one as network=...")
         prefix = "network."
         made.load_state_dict({name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)})
         parts = {name: tensors[name] for name in ("center", "scale", "offset", "amplitude")}
