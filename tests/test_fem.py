@@ -234,3 +234,35 @@ def test_what_elements_cannot_do_is_said():
     general = kinn.Condition(u.diff(x) - u**2, on="right")
     with pytest.raises(kinn.StatementError, match="general condition"):
         fem.solve(kinn.Problem(mesh, {"p": -div(grad(u)) - 1}, [kinn.Dirichlet(u, 0, on="left"), general]))
+
+
+def neumann_problem():
+    mesh = kinn.Mesh.box((0, 0), (1, 1), cells=8)
+    x, y = mesh.coordinates
+    u, exact = kinn.Field("u", mesh), sp.cos(sp.pi * x) * sp.cos(sp.pi * y)
+    return kinn.Problem(mesh, {"eq": -div(grad(u)) - 2 * sp.pi**2 * exact}, [], exact={u: exact})
+
+
+def test_a_solution_that_is_open_by_a_constant_gets_mean_zero():
+    solution = kinn.fem.solve(neumann_problem(), tolerance=1e-2)
+    x = np.random.default_rng(0).uniform(0, 1, (200, 2))
+    assert np.abs(solution(x) - np.cos(np.pi * x[:, 0]) * np.cos(np.pi * x[:, 1])).max() < 1e-3
+
+
+def test_points_outside_the_mesh_and_unknown_parameters_are_refused():
+    problem = neumann_problem()
+    solution = kinn.fem.solve(problem, tolerance=0.5)
+    with pytest.raises(kinn.StatementError, match="1 of 2 points lie outside the mesh"):
+        solution([[0.5, 0.5], [1.5, 0.5]])
+    with pytest.raises(kinn.StatementError, match="parameter 'kk' is not in the problem"):
+        kinn.fem.solve(problem, parameters={"kk": 1.0})
+    with pytest.raises(kinn.StatementError, match="elements of order 5"):
+        kinn.fem.solve(problem, order=5)
+
+
+def test_boundary_values_that_jump_do_not_break_the_mesh():
+    mesh = kinn.Mesh.box((0, 0), (1, 1), cells=2)
+    u = kinn.Field("u", mesh)
+    sides = [kinn.Dirichlet(u, 1, on="top"), kinn.Dirichlet(u, 0, on=["left", "right", "bottom"])]
+    solution = kinn.fem.solve(kinn.Problem(mesh, {"eq": -div(grad(u))}, sides), tolerance=0.1)
+    assert abs(solution([[0.5, 0.5]])[0] - 0.25) < 1e-3  # by symmetry

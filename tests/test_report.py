@@ -289,3 +289,11 @@ def test_summaries_name_everything(solution):
     assert "reference: FEM, 81 unknowns, estimate 1.0e-04 (relative H1), 0.5 s" in lines
     assert lines[-1].split() == ["tip", "1", "2", "5.00e-01"]
     assert lines[1].split() == ["u", "5.00e-01", "5.00e-01", "5.00e-01"]
+
+
+def test_formulas_of_single_components_make_the_reference_of_a_vector():
+    problem = Problem(MESH, {"eq": [V[0] - X, V[1] - Y]}, [])
+    reference = Reference(problem, {V[0]: X, V[1]: 3 * Y})
+    assert np.allclose(reference.evaluate(list(V), [[0.5, 0.25]]), [[0.5, 0.75]])
+    with pytest.raises(StatementError, match="lacks its component v_1"):
+        Reference(problem, {V[0]: X})

@@ -253,3 +253,23 @@ def test_a_parameter_is_identified_with_an_interval():
 def test_wrong_arguments_are_refused_before_training(argument, message):
     with pytest.raises(kinn.StatementError, match=message):
         kinn.solve(rod(), progress=False, **argument)
+
+
+def test_a_function_of_a_seed_makes_the_networks_that_race():
+    seeds = []
+
+    def make(seed):
+        seeds.append(seed)
+        return kinn.MLP([1, 5, 1], seed=seed)
+
+    solution = solve(rod(), make, steps=2, seed=3)
+    assert seeds == [15, 16, 17, 18, 19] and solution.result.network.startswith("MLP [1, 5, 1]")
+
+
+def test_a_pure_neumann_problem_is_estimated_up_to_its_constant():
+    mesh = kinn.Mesh.box(0, 1, cells=8)
+    (x,) = mesh.coordinates
+    u, exact = kinn.Field("u", mesh), sp.cos(2 * sp.pi * x)
+    problem = kinn.Problem(mesh, {"eq": -div(grad(u)) - 4 * sp.pi**2 * exact}, [], exact={u: exact})
+    solution = solve(problem, time_limit=3, tolerance=1e-4)
+    assert solution.status is Status.CONVERGED and true_enough(solution)
