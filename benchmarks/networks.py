@@ -22,7 +22,7 @@ from kinn.report.errors import Comparison
 
 AHEAD, LEVEL = 0.5, 1.5
 MUST_LEAD = ("poisson_square", "helmholtz_1_4", "heat_1d")
-SECONDS = {"poisson_lshape": 30.0, "helmholtz_1_4": 20.0}
+SECONDS = {"poisson_lshape": 20.0, "helmholtz_1_4": 10.0}
 NEVER = 1e-14  # a tolerance that nobody meets: both networks use all the time
 HEADER = (
     "run", "seconds", "KAN parameters", "KAN median", "worst", "MLP parameters", "MLP median", "worst",
@@ -72,7 +72,7 @@ def run(seeds: int, problems: list[str] | None, threads: int, limit: float | Non
         problem = file.problem()
         reference = file.reference(problem)
         assert reference is not None
-        seconds = SECONDS.get(case.problem, 10.0) if limit is None else limit
+        seconds = SECONDS.get(case.problem, 5.0) if limit is None else limit
         comparison = Comparison(problem, reference)
         runs = [run_all(problem, comparison, seed, seconds) for seed in range(seeds)]
         names = ("kan", "mlp", "small_mlp")
