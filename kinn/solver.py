@@ -84,7 +84,7 @@ def solve(
         stages: optimizers one after another; by default Gauss-Newton with refinement.
         tolerance: relative H1 error at which the estimate ends the run.
         steps, time_limit: other ends, in optimizer steps and seconds.
-        start: an earlier solution of a problem with the same fields, to go on from.
+        start: an earlier solution of a problem with the same fields, to go on from with its network (`network` is not read).
         seed: of initial weights and points.
         device, dtype: where and in which precision networks are evaluated.
         progress: whether a line on stderr shows the state.
@@ -98,11 +98,20 @@ def solve(
     where = _device(device)
     if not tolerance > 0:
         raise StatementError(f"tolerance is {tolerance}; give a relative error above 0, such as 1e-4")
+    stages = [GaussNewton()] if stages is None else list(stages)
+    if not stages or any(isinstance(stage, GaussNewton) for stage in stages[:-1]):
+        raise StatementError(
+            "stages: give at least one; a GaussNewton stage goes on until the run ends, so it comes last"
+        )
     problem.check()
     choice = choose(problem, form)
-    _check_smoothness(problem, choice, network)
     like = torch.zeros(0, dtype=dtype, device=where)
-    networks = [_network_of(start, problem)] if start is not None else _candidates(problem, network, seed, dtype, where)
+    networks = (
+        [_network_of(start, problem).to(like)]
+        if start is not None
+        else _candidates(problem, network, seed, dtype, where)
+    )
+    _check_smoothness(problem, choice, networks[0])
     surrogate = initial_surrogate(problem, networks[0], BoxLift.of(problem), like)
     guess = Unknowns.at_guess(problem, surrogate)
     prepared, surrogate = _prepare(problem, choice, surrogate, guess.parameters())
@@ -118,7 +127,7 @@ def solve(
             problem=problem, surrogate=unknowns.surrogate, parameters=parameters, form=choice.form, reason=choice.reason,
             network=_describe(unknowns.surrogate.network), status=status, message=message, seed=seed,
             seconds=clock.seconds(), steps=training.steps, tolerance=tolerance, estimate=training.estimate,
-            estimate_note=_note(problem, choice), terms=dict(training.terms), history=tuple(training.history),
+            estimate_note=_note(problem, choice, prepared), terms=dict(training.terms), history=tuple(training.history),
             sigmas={d.name or "": float(s.mean()) for d, s in zip(problem.observations, training.data.sigmas, strict=True)},
         )  # fmt: skip
 
@@ -132,7 +141,7 @@ def solve(
     training = Training(problem, prepared, candidates, Limits(tolerance, steps, time_limit), seed, clock, on_record)
     # SciPy's BLAS threads would spin against torch's: on two cores a step of the weak form took four times as long.
     with line, threadpool_limits(limits=1, user_api="blas"):
-        status, message = training.run(stages or [GaussNewton()])
+        status, message = training.run(stages)
     return Solution(result(training, training.unknowns, status, message, final=True))
 
 
@@ -140,9 +149,11 @@ def _parts(surrogate: Surrogate) -> tuple[Tensor, Tensor, Tensor, Tensor, BoxLif
     return surrogate.center, surrogate.scale, surrogate.offset, surrogate.amplitude, surrogate.lift
 
 
-def _note(problem: Problem, choice: Choice) -> str:
-    if choice.weak is None:
-        return choice.lacking
+def _note(problem: Problem, choice: Choice, form: Form) -> str:
+    if choice.weak is None or form.lacking:
+        return choice.lacking or form.lacking
+    if choice.weak.other:
+        return f"{choice.weak.other[0].name!r} is a general condition, which finite elements do not take"
     return "for the parameters as they were identified" if problem.parameters else ""
 
 
@@ -193,9 +204,9 @@ def _fitted(network: Any, d: int, c: int) -> Network:
     return wrapped
 
 
-def _check_smoothness(problem: Problem, choice: Choice, network: Any) -> None:
+def _check_smoothness(problem: Problem, choice: Choice, network: Network) -> None:
     """Refuse a network without the derivatives that the form needs."""
-    smoothness = network.smoothness if isinstance(network, Network) else None
+    smoothness = network.smoothness
     if smoothness is None:
         return
     expressions = [e for term in choice.strong for e in term.expressions]
@@ -221,12 +232,20 @@ def _network_of(start: Solution, problem: Problem) -> Network:
 
 def _continued(earlier: Surrogate, fresh: Surrogate, network: Network) -> Surrogate:
     """The earlier network with its own scaling and this problem's boundary values."""
-    return Surrogate(network, earlier.center, earlier.scale, earlier.offset, earlier.amplitude, fresh.lift)
+    center, scale, offset, amplitude = (
+        part.to(fresh.center) for part in (earlier.center, earlier.scale, earlier.offset, earlier.amplitude)
+    )
+    return Surrogate(network, center, scale, offset, amplitude, fresh.lift)
 
 
 def _started(start: Solution, parameter: Any) -> float:
+    """The earlier estimate of a parameter, or the guess where that lies outside the present bounds."""
     known = start.parameters.get(parameter.name)
-    return parameter.guess if known is None else known.estimate
+    if known is None:
+        return parameter.guess
+    above = parameter.lower is None or known.estimate > parameter.lower
+    below = parameter.upper is None or known.estimate < parameter.upper
+    return known.estimate if above and below else parameter.guess
 
 
 def _device(device: str | torch.device) -> torch.device:

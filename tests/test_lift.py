@@ -162,3 +162,11 @@ def test_components_are_lifted_one_by_one():
     assert (second - top.sum(1)).abs().max() < 1e-14
     raw = surrogate.network((top - surrogate.center) / surrogate.scale)
     assert torch.allclose(first, surrogate.offset[0] + 2 * raw[:, 0])
+
+
+def test_values_without_derivatives_are_left_to_the_loss():
+    mesh = kinn.Mesh.box((0, 0), (1, 1), cells=4)
+    x, y = mesh.coordinates
+    u = kinn.Field("u", mesh)
+    problem = kinn.Problem(mesh, {"eq": -div(grad(u))}, [kinn.Dirichlet(u, sp.Max(0, x - sp.Rational(1, 2)), on="top")])
+    assert BoxLift.of(problem) is None

@@ -64,3 +64,9 @@ def test_constraints_pin_what_is_installed():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     wanted = re.findall(r'"([\w-]+)>=', text)
     assert pins["torch"] == "2.13.0" and set(wanted) - {"setuptools"} <= set(pins)
+
+
+def test_its_numbers_are_those_of_the_committed_results():
+    rows = re.findall(r"^\| \w+(?: to 1e-9)? \| .* \| yes \|$", README, re.MULTILINE)
+    measured = (ROOT / "benchmarks" / "results" / "figures.md").read_text(encoding="utf-8")
+    assert len(rows) >= 10 and all(row in measured for row in rows)

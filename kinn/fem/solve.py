@@ -10,7 +10,7 @@ import sympy as sp
 import torch
 
 from kinn.formulations.estimate import cell_errors, relative_h1
-from kinn.formulations.factor import Factor
+from kinn.formulations.factor import Factor, SingularTangent
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.program import Program
 from kinn.geometry import graded
@@ -91,7 +91,8 @@ class FemSolution:
 def solve(
     problem: Problem, order: int = 2, tolerance: float = 1e-4, parameters: dict[str, float] | None = None
 ) -> FemSolution:
-    """Finite elements of `order` 1 or 2 on the problem's mesh, refined where the error is until it is below `tolerance`.
+    """Finite elements of `order` 1 or 2 on the problem's mesh, refined where the error is
+    until it is below `tolerance` or the largest system is reached.
 
     The error is the difference to the solution on the mesh refined once, as a relative H1 norm; cells that hold most of it
     are refined (Doerfler, doi:10.1137/0733054), so that the mesh becomes graded towards re-entrant corners. Parameters take
@@ -140,16 +141,19 @@ def newton(space: GalerkinSpace, parameters: torch.Tensor, start: np.ndarray | N
     free = np.setdiff1d(np.arange(space.size), fixed)
     solution = np.zeros(space.size) if start is None else start.copy()
     solution[fixed] = values
-    first = None
     for _ in range(NEWTON_STEPS):
         jets = space.jets_of(solution)
         residual = space.residual(space.pieces, jets, parameters)[free]
-        step = Factor(space, space.tangent(jets, parameters), free).solve(-residual)
+        try:
+            step = Factor(space, space.tangent(jets, parameters), free).solve(-residual)
+        except SingularTangent as singular:
+            raise StatementError(
+                f"no FEM: the equations of these elements determine no solution ({singular})"
+            ) from None
         if not np.isfinite(step).all():
             break
         solution[free] += step
         size = np.abs(step).max(initial=0.0)
-        first = first or size
         if space.problem.is_linear or size <= 1e-10 * max(np.abs(solution).max(), 1e-300):
             return solution
     raise StatementError(

@@ -40,6 +40,7 @@ class DualForm(Form):
     mesh: Mesh
     factors: list[tuple[float, float]] = field(default_factory=list)
     others: list[tuple[Term, Program, float]] = field(default_factory=list)
+    _lacking: str = ""
     _spaces: dict[str, tuple[GalerkinSpace, list[ComponentNorm]]] = field(default_factory=dict, repr=False)
 
     @staticmethod
@@ -108,6 +109,10 @@ class DualForm(Form):
         return blocks
 
     @property
+    def lacking(self) -> str:
+        return self._lacking
+
+    @property
     def capacity(self) -> int:
         return max(LARGEST_SPACE, self.tests()[0].size)
 
@@ -121,7 +126,12 @@ class DualForm(Form):
         estimate = ErrorEstimate(
             self.problem, GalerkinSpace(self.problem, self.weak, self.mesh.refined()), smooth=False
         )
-        value = estimate(unknowns)
+        value = None if self.weak.other else estimate(unknowns)
+        self._lacking = estimate.lacking
+        if value is None:
+            norms = [ComponentNorm(estimate.space, c) for c in range(len(self.problem.components))]
+            block = WeakBlock(self.name, estimate.space, norms, unknowns.surrogate, self.factors)
+            return Judgement({self.name: block.loss(unknowns)}, None)
         if space.size < LARGEST_SPACE:
             self.mesh = graded(self.mesh, cell_errors(estimate.space, estimate.error, len(self.mesh.cells)))
         return Judgement({self.name: value**2}, value)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from kinn.formulations.factor import Factor
+from kinn.formulations.factor import Factor, SingularTangent
 from kinn.formulations.galerkin import GalerkinSpace, Piece
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
@@ -49,6 +49,7 @@ class ErrorEstimate:
     space: GalerkinSpace
     smooth: bool
     error: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
+    lacking: str = ""
     _factor: Any = field(default=None, repr=False)
     _tangent: Any = field(default=None, repr=False)
 
@@ -68,11 +69,18 @@ class ErrorEstimate:
         error[free] = self._factor.solve(-residual[free] - self._tangent[free] @ error)
         return error, trial
 
-    def __call__(self, unknowns: Unknowns) -> float:
-        """The relative H1 error of the worst field; `error` keeps the correction."""
-        self.error, trial = self.correction(unknowns)
-        error = self.error
-        return relative_h1(self.problem, self.space, error, trial)
+    def __call__(self, unknowns: Unknowns) -> float | None:
+        """The relative H1 error of the worst field; `error` keeps the correction. None where no correction can be found."""
+        try:
+            self.error, trial = self.correction(unknowns)
+        except SingularTangent as singular:
+            self.lacking = f"finite elements cannot correct this solution: {singular}"
+            return None
+        n, masses = self.space.basis.N, self.space.masses
+        for component in self._factor.floating:  # a constant that nothing determines is no size
+            part = slice(component * n, component * n + n)
+            trial[part] -= masses @ trial[part] / masses.sum()
+        return relative_h1(self.problem, self.space, self.error, trial)
 
 
 def relative_h1(problem: Problem, space: GalerkinSpace, error: np.ndarray, trial: np.ndarray) -> float:

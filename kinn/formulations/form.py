@@ -26,6 +26,11 @@ class Form(ABC):
         """The largest number of points or tests that this form can have; None where there is no limit."""
         return None
 
+    @property
+    def lacking(self) -> str:
+        """Why there is no error estimate; empty where there is one."""
+        return ""
+
     @abstractmethod
     def blocks(self, surrogate: Surrogate, n: int, seed: int) -> list[Block]:
         """Blocks with about `n` points (strong) or test functions (weak), new points for each seed."""

@@ -23,6 +23,7 @@ from kinn.formulations.scaling import pointwise_slopes
 from kinn.geometry import Mesh, reference_rule
 from kinn.statement.calculus import expanded
 from kinn.statement.fields import normal_of
+from kinn.statement.places import subdomain_facets
 from kinn.statement.problem import Problem
 from kinn.statement.terms import WeakForm
 
@@ -120,10 +121,10 @@ class GalerkinSpace:
             pieces.append(self._piece(basis, [row.source - divergence], [(row.component_index, 0)], 0))
             outflow = sp.Add(*(f * n for f, n in zip(row.flux, normal.flat(), strict=True)))
             held = [mesh.facets_of(on) for component, _, on in self.weak.essential if component == row.component_index]
-            rest = np.setdiff1d(mesh.exterior, np.concatenate([*held, ends]))
+            rest = np.setdiff1d(subdomain_facets(mesh, row.on), np.concatenate([*held, ends]))
             places: list[tuple[np.ndarray, sp.Expr]] = []
             for on, g in row.boundary:
-                facets = mesh.facets_of(on)
+                facets = _facets_of(mesh, on, row.on)
                 places.append((facets, g + outflow))
                 rest = np.setdiff1d(rest, facets)
             for facets, integrand in [*places, (rest, outflow)]:
@@ -136,9 +137,10 @@ class GalerkinSpace:
         pieces = []
         for row in self.weak.rows:
             for on, expression in row.boundary:
-                facets = self.mesh.facets_of(on)
-                basis = skfem.FacetBasis(self.mesh.skfem, self.element, quadrature=self._facet_rule, facets=facets)
-                pieces.append(self._piece(basis, [expression], [(row.component_index, 0)], 0))
+                facets = _facets_of(self.mesh, on, row.on)
+                if len(facets):
+                    basis = skfem.FacetBasis(self.mesh.skfem, self.element, quadrature=self._facet_rule, facets=facets)
+                    pieces.append(self._piece(basis, [expression], [(row.component_index, 0)], 0))
         return pieces
 
     def _piece(self, basis: Any, expressions: list[sp.Expr], slots: list[tuple[int, int]], n_gradients: int) -> Piece:
@@ -179,7 +181,7 @@ class GalerkinSpace:
         for piece in self.pieces:
             if piece.normal is None and len(piece.dofs) == len(self.mesh.cells):
                 return piece.trials.numpy(), piece.weight.numpy()
-        piece = self._piece(self.basis, [], [], self.mesh.spatial_dimension)
+        piece = self._piece(self.basis, [sp.S.Zero], [(0, 0)], self.mesh.spatial_dimension)
         return piece.trials.numpy(), piece.weight.numpy()
 
     @cached_property
@@ -209,7 +211,10 @@ class GalerkinSpace:
             x = torch.tensor(self.nodes[dofs])
             program = Program([expression], self.problem)
             found = program(x.new_zeros(0, len(x)), x, None, parameters, program.tabulate(x))[0]
-            values[component * self.basis.N + dofs] = found.detach().numpy()
+            places = component * self.basis.N + dofs
+            values[places] = np.where(
+                np.isnan(values[places]), found.detach().numpy(), values[places]
+            )  # the first holds
         fixed = np.flatnonzero(~np.isnan(values))
         return fixed, values[fixed]
 
@@ -257,6 +262,12 @@ class GalerkinSpace:
         """H1 norms (components,) of a finite element function (size,), with the inner product `h1`."""
         parts = coefficients.reshape(len(self.problem.components), -1)
         return np.sqrt(np.maximum([part @ (self.h1 @ part) for part in parts], 0))
+
+
+def _facets_of(mesh: Mesh, on: tuple[str, ...], subdomains: tuple[str, ...]) -> np.ndarray:
+    """The facets of a condition that belong to the cells where an equation holds."""
+    facets = mesh.facets_of(on)
+    return np.intersect1d(facets, subdomain_facets(mesh, subdomains)) if subdomains else facets
 
 
 def _scatter(local: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: int) -> sparse.coo_matrix:

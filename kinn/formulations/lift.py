@@ -19,6 +19,7 @@ from kinn.statement.problem import Problem
 
 Side = tuple[int, int]
 CORNER_TOLERANCE = 1e-9
+NOT_SMOOTH = (sp.Abs, sp.Max, sp.Min, sp.Heaviside, sp.sign, sp.Piecewise, sp.floor, sp.ceiling)
 
 
 class BoxLift:
@@ -46,8 +47,8 @@ class BoxLift:
             return None
         sides: list[dict[Side, sp.Expr]] = [{} for _ in problem.components]
         for component, value, facets in essential_values(problem):
-            if value.atoms(Parameter, FieldComponent):
-                continue
+            if value.atoms(Parameter, FieldComponent) or value.has(*NOT_SMOOTH):
+                continue  # such values stay a term of the loss: g would not have the derivatives that equations take
             for side, members in faces.items():
                 if np.isin(members, facets).all():
                     sides[problem.index(component)][side] = value

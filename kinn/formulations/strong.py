@@ -16,6 +16,7 @@ from kinn.formulations.lift import BoxLift
 from kinn.formulations.program import Program
 from kinn.formulations.scaling import measure, probes_of, sample_term, term_sizes, with_amplitude
 from kinn.formulations.surrogate import Surrogate
+from kinn.formulations.system import System
 from kinn.formulations.unknowns import Unknowns
 from kinn.statement.fields import FieldComponent
 from kinn.statement.problem import Problem
@@ -66,15 +67,19 @@ class StrongForm(Form):
         sizes = term_sizes(surrogate, at_rest, changes)
         names = [term.name for term in open_terms]
         estimate = None
-        if choice.weak is not None:
+        if choice.weak is not None and not choice.weak.other:
             estimate = ErrorEstimate(problem, estimation_space(problem, choice.weak), smooth=True)
         return StrongForm(
             problem, open_terms, programs, dict(zip(names, sizes, strict=True)), facets, estimate
         ), surrogate
 
+    @property
+    def lacking(self) -> str:
+        return "" if self.estimate is None else self.estimate.lacking
+
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
         blocks = self.blocks(unknowns.surrogate, max(2048, n), seed=CHECK_SEED)
-        losses = {block.name: block.loss(unknowns) for block in blocks}
+        losses = System(unknowns, blocks).losses()
         return Judgement(losses, None if self.estimate is None else self.estimate(unknowns))
 
     def blocks(self, surrogate: Surrogate, n: int, seed: int) -> list[Block]:

@@ -31,7 +31,10 @@ class System(LeastSquares):
 
     def losses(self) -> dict[str, float]:
         """The sum of squares of each named term."""
-        return {block.name: block.loss(self.unknowns) for block in self.blocks}
+        found: dict[str, float] = {}
+        for block in self.blocks:
+            found[block.name] = found.get(block.name, 0.0) + block.loss(self.unknowns)
+        return found
 
     def gradient(self) -> tuple[float, Tensor]:
         loss, gradient = 0.0, torch.zeros_like(self.vector())

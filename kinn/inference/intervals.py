@@ -46,12 +46,12 @@ def parameter_covariance(system: System, n_parameters: int, data_factor: float) 
     """
     found = system.triangle()
     if found is None:
-        _, gram, _ = system.normal_equations()
+        gram = system.normal_equations()[1].cpu().double()
         scale = gram.diagonal().clamp_min(1e-300).rsqrt()
-        scaled = gram * scale[:, None] * scale + torch.diag(torch.full_like(scale, 1e-13))
-        triangle = torch.linalg.cholesky(scaled).T
+        values, vectors = torch.linalg.eigh(gram * scale[:, None] * scale)
+        triangle = values.clamp_min(1e-13).sqrt()[:, None] * vectors.T
     else:
-        triangle = found[0]
+        triangle = found[0].cpu().double()
         scale = triangle.norm(dim=0).clamp_min(1e-300).reciprocal()
         triangle = triangle * scale
     ridge = torch.full_like(scale, 1e-8)

@@ -65,6 +65,10 @@ def find_jumps(rows: Sequence[Row]) -> tuple[str, ...]:
                         texts.append(f"coefficient {function.func.__name__!r} under the div of {row.name!r}")
                 elif not isinstance(function, sp.Piecewise) or not _continuous(function):
                     texts.append(f"{function} under the div of {row.name!r}")
+    if len({row.on for row in rows}) > 1 and any(
+        derivatives_of_fields(node) for row in rows for node in outer_divs(row.expression)
+    ):
+        texts.append("the flux of equations that hold in different subdomains")
     return tuple(dict.fromkeys(texts))
 
 

@@ -53,12 +53,9 @@ class Problem:
         self.mesh = mesh
         self.equations: dict[str, Equation] = _named_equations(equations)
         self.conditions: tuple[AnyCondition, ...] = tuple(_placed(c, mesh) for c in _listed(conditions, "conditions"))
-        self.observations: tuple[Observations, ...] = tuple(_listed(observations, "observations"))
+        self.observations: tuple[Observations, ...] = _with_own_names(_listed(observations, "observations"))
         self.exact: dict[Any, Any] = dict(exact or {})
         self.notes: tuple[str, ...] = ()
-        for entry in self.observations:
-            if not isinstance(entry, Observations):
-                raise StatementError(f"observations hold {entry!r}; give kinn.Observations(expression, points, values)")
         self.rows: tuple[Row, ...] = tuple(
             Row(name, residual, equation.on)
             for name, equation in self.equations.items()
@@ -156,6 +153,19 @@ def _listed(values: Any, what: str) -> list[Any]:
             return [values]
         raise StatementError(f"{what} is a {type(values).__name__}; give a list")
     return list(values)
+
+
+def _with_own_names(entries: list[Any]) -> tuple[Observations, ...]:
+    """The observations, numbered where two have one name: each is a term of its own in losses and tables."""
+    found: list[Observations] = []
+    for entry in entries:
+        if not isinstance(entry, Observations):
+            raise StatementError(f"observations hold {entry!r}; give kinn.Observations(expression, points, values)")
+        name, n = entry.name, 2
+        while name in {other.name for other in found}:
+            name, n = f"{entry.name} ({n})", n + 1
+        found.append(entry if name == entry.name else replace(entry, name=name))
+    return tuple(found)
 
 
 def _named_equations(equations: Any) -> dict[str, Equation]:
