@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -76,7 +75,6 @@ class Result:
     terms: dict[str, float]
     history: tuple[Record, ...]
     sigmas: dict[str, float] = field(default_factory=dict)
-    conditions: dict[str, Any] = field(default_factory=dict)
 
     @property
     def n_parameters(self) -> int:

@@ -55,7 +55,6 @@ def made_result(problem: Problem, functions, **changes) -> Result:
         "history": tuple(
             Record(0.1 * k, k, 10.0**-k, 2 * 10.0**-k, None if k % 2 else 3 * 10.0**-k, 9) for k in range(1, 8)
         ),
-        "conditions": {"device": "cpu"},
     }
     return Result(**{**entries, **changes})
 

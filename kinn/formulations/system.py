@@ -17,7 +17,6 @@ class System(LeastSquares):
 
     def __init__(self, unknowns: Unknowns, blocks: Sequence[Block]) -> None:
         self.unknowns, self.blocks = unknowns, list(blocks)
-        self.latest: dict[str, float] = {}
 
     def vector(self) -> Tensor:
         return self.unknowns.vector()
@@ -26,8 +25,7 @@ class System(LeastSquares):
         self.unknowns.assign(theta)
 
     def loss(self) -> float:
-        self.latest = self.losses()
-        return sum(self.latest.values())
+        return sum(self.losses().values())
 
     def losses(self) -> dict[str, float]:
         """The sum of squares of each named term."""

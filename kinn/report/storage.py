@@ -27,7 +27,7 @@ from kinn.statement.problem import Problem
 
 FORMAT = 1
 _PLAIN = ("form", "reason", "network", "message", "seed", "seconds", "steps", "tolerance", "estimate", "estimate_note",
-          "terms", "sigmas", "conditions")  # fmt: skip
+          "terms", "sigmas")  # fmt: skip
 
 
 def save(result: Result, path: str | Path) -> None:
