@@ -11,14 +11,26 @@ import typer
 
 from benchmarks import engine, figures, networks, scales
 from benchmarks.conditions import RESULTS
+from benchmarks.suite import GROUPS
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure kinn; results go to benchmarks/results.")
 
 Threads = Annotated[int, typer.Option(help="CPU threads of every run.")]
-Seeds = Annotated[int, typer.Option(help="Seeds 0, 1, ... of each run.")]
-Problems = Annotated[list[str] | None, typer.Option("--problems", help="A problem; repeatable; all by default.")]
-Limit = Annotated[float | None, typer.Option(help="Shorten every time limit to this, to try the suite out.")]
+Problems = Annotated[
+    str | None, typer.Option(help=f"Problems, separated by commas, or groups ({', '.join(GROUPS)}); all by default.")
+]
+Within = Annotated[float, typer.Option(help="Part of each time limit after which a run ends.", min=0.01, max=1)]
+Limit = Annotated[float | None, typer.Option(help="Cut every time limit to this, to try the suite out.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for results.")]
+
+
+def _folder(output: Path, limit: float | None) -> Path:
+    """Where results go: cut runs stay out of the committed results."""
+    if limit is not None and output.resolve() == RESULTS:
+        raise SystemExit(
+            "--limit is for trying the suite out; give --output FOLDER, so that the results stay as they are"
+        )
+    return output
 
 
 @app.command("engine")
@@ -29,26 +41,44 @@ def engine_command(threads: Threads = 2, points: int = engine.LARGE, output: Out
 
 @app.command("figures")
 def figures_command(
-    seeds: Seeds = 5, problems: Problems = None, threads: Threads = 2, limit: Limit = None, output: Output = RESULTS
+    seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... of each run.", min=1)] = 5,
+    problems: Problems = None,
+    threads: Threads = 2,
+    within: Within = 0.97,
+    limit: Limit = None,
+    output: Output = RESULTS,
 ) -> None:
-    """Errors and seconds of every problem file, beside what is asked."""
-    print(figures.run(seeds, problems, threads, limit, output))
+    """Errors and seconds of every problem file, beside what is asked; each problem's results replace its earlier ones."""
+    print(figures.run(seeds, problems, threads, within, limit, _folder(output, limit)))
 
 
 @app.command("scales")
 def scales_command(
-    seed: int = 0, problems: Problems = None, threads: Threads = 2, limit: Limit = None, output: Output = RESULTS
+    seed: int = 0,
+    problems: Problems = None,
+    threads: Threads = 2,
+    within: Within = 1,
+    limit: Limit = None,
+    output: Output = RESULTS,
 ) -> None:
-    """The same problems in other units."""
-    print(scales.run(problems, seed, threads, limit, output))
+    """The same problems in other units; each problem's results replace its earlier ones."""
+    print(scales.run(seed, problems, threads, within, limit, _folder(output, limit)))
 
 
 @app.command("networks")
 def networks_command(
-    seeds: Seeds = 5, problems: Problems = None, threads: Threads = 2, limit: Limit = None, output: Output = RESULTS
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="Seeds 0, 1, ... of each run; by default 5, 3 on the problems with meshes.", min=1),
+    ] = None,
+    problems: Problems = None,
+    threads: Threads = 2,
+    within: Within = 1,
+    limit: Limit = None,
+    output: Output = RESULTS,
 ) -> None:
-    """KANs beside MLPs of the same size, in the same time."""
-    print(networks.run(seeds, problems, threads, limit, output))
+    """KANs beside MLPs of the same size, in the same time; each problem's results replace its earlier ones."""
+    print(networks.run(seeds, problems, threads, within, limit, _folder(output, limit)))
 
 
 @app.command("step", hidden=True)

@@ -29,6 +29,14 @@ def conditions(threads: int) -> dict[str, Any]:
     }
 
 
+def stated(where: dict[str, Any]) -> str:
+    """Conditions in one line, without the date."""
+    versions = ", ".join(f"{package} {number}" for package, number in where["versions"].items())
+    changed = " with uncommitted changes" if where["uncommitted"] else ""
+    machine = f"{where['device']}, {where['threads']} threads, {where['dtype']}"
+    return f"Commit {where['commit']}{changed}; {machine}; {versions}"
+
+
 def _git(*arguments: str) -> str:
     found = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     return found.stdout.strip() if found.returncode == 0 else "unknown"
@@ -43,24 +51,20 @@ def _processor() -> str:
 
 
 def write(name: str, document: dict[str, Any], folder: Path) -> Path:
-    """Write `name`.json, also in the middle of a suite: what was measured survives an interruption."""
+    """Write `name`.json; an earlier file survives until the new one is complete."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return path
+    path, part = folder / f"{name}.json", folder / f".{name}.part"
+    part.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return part.replace(path)
 
 
 def write_table(
-    name: str, title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], where: dict[str, Any], folder: Path
+    name: str, title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], notes: Sequence[str], folder: Path
 ) -> str:
-    """Write `name`.md, a markdown table with its conditions below it; returns the text."""
+    """Write `name`.md, a markdown table with notes below it; returns the text."""
     lines = [f"# {title}", "", f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
     lines += [f"| {' | '.join(shown(cell) for cell in row)} |" for row in rows]
-    versions = ", ".join(f"{package} {number}" for package, number in where["versions"].items())
-    changed = " with uncommitted changes" if where["uncommitted"] else ""
-    machine = f"{where['device']}, {where['threads']} threads, {where['dtype']}"
-    lines += ["", f"Commit {where['commit']}{changed}; {machine}; {versions}; {where['date']}."]
-    text = "\n".join(lines) + "\n"
+    text = "\n".join([*lines, *(line for note in notes for line in ("", note))]) + "\n"
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
     return text
 

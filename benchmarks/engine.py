@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 import kinn
-from benchmarks.conditions import ROOT, conditions, write, write_table
+from benchmarks.conditions import ROOT, conditions, stated, write, write_table
 from kinn import div, grad
 from kinn.formulations.blocks import NormalEquations, PointBlock
 from kinn.formulations.program import Program
@@ -121,4 +121,4 @@ def run(threads: int, largest: int, folder: Path) -> str:
     document = {"conditions": where, "n_parameters": network().n_parameters, "steps": steps, "figures": figures}
     write("engine", document, folder)
     rows = [[name, *figure.values()] for name, figure in figures.items()]
-    return write_table("engine", "Engine", HEADER, rows, where, folder)
+    return write_table("engine", "Engine", HEADER, rows, [f"{stated(where)}; {where['date']}."], folder)

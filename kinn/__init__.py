@@ -1,8 +1,10 @@
 """Physics-informed Kolmogorov-Arnold networks for PDEs on meshes."""
 
 from kinn import fem as fem
+from kinn import physics as physics
 from kinn.bases import BSpline as BSpline
 from kinn.bases import Chebyshev as Chebyshev
+from kinn.bases import Fourier as Fourier
 from kinn.bases import Gaussian as Gaussian
 from kinn.geometry import Interval as Interval
 from kinn.geometry import Mesh as Mesh
@@ -20,11 +22,15 @@ from kinn.statement import Dirichlet as Dirichlet
 from kinn.statement import Equation as Equation
 from kinn.statement import Field as Field
 from kinn.statement import Initial as Initial
+from kinn.statement import Integral as Integral
 from kinn.statement import Neumann as Neumann
 from kinn.statement import Observations as Observations
 from kinn.statement import Parameter as Parameter
+from kinn.statement import Periodic as Periodic
 from kinn.statement import Problem as Problem
 from kinn.statement import Robin as Robin
 from kinn.statement import StatementError as StatementError
+from kinn.statement import average as average
 from kinn.statement import div as div
 from kinn.statement import grad as grad
+from kinn.statement import jump as jump

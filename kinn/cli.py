@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 import typer
 from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ from kinn.report.errors import Comparison
 from kinn.report.plots import plot_error, plot_field, plot_history
 from kinn.report.quantities import quantities
 from kinn.report.record import record, write_json
-from kinn.report.tables import comparison_lines, describe, two_columns
+from kinn.report.tables import comparison_lines, describe, straight_text, two_columns
 from kinn.result import Status
 from kinn.solution import Solution, load
 from kinn.solver import plan, solve
@@ -30,7 +31,8 @@ from kinn.statement.errors import StatementError, suggest
 
 EXIT = {Status.NONFINITE: 1, Status.INTERRUPTED: 130}
 HISTORY_POINTS = 2_000  # a comparison for every record of the history has to be cheap
-CHECKPOINT, RECORD = "solution.kinn", "run.json"
+SOLUTION, RECORD, SERIES = "solution.kinn", "run.json", "series"
+TIMES = 11  # files of a series
 
 app = typer.Typer(
     name="kinn", help="Solve PDEs with KANs: meshes in, fields, figures and error estimates out.",
@@ -60,10 +62,17 @@ def solve_command(
     steps: Annotated[int | None, typer.Option(help="Stop after this many steps.")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Default: runs/NAME.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="DIR", help="Go on with the run that wrote its checkpoints to DIR."),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the record here too.")] = None,
+    singular: Annotated[
+        bool, typer.Option("--singular/--no-singular", help="Singular functions at corners and crack tips.")
+    ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> int:
-    """Solve a problem; write a checkpoint, a VTU file, figures and a record to DIR."""
+    """Solve a problem; write checkpoints, the solution, files for ParaView, figures and a record to DIR."""
     _check_choice("--network", network, ("kan", "mlp"))
     _check_choice("--form", form, ("strong", "weak"))
     for name, value in (
@@ -78,16 +87,17 @@ def solve_command(
         torch.set_num_threads(threads)
     problem_file = ProblemFile.load(file, parse_options(settings or []))
     problem = problem_file.problem()
-    folder = _make_folder(output or Path("runs") / problem_file.name)
+    folder = _make_folder(output or resume or Path("runs") / problem_file.name)
     if json_file is not None and not json_file.resolve().parent.is_dir():
         raise StatementError(f"cannot write {str(json_file)!r}: its folder does not exist; make it first")
-    wanted = problem_file.quantities(problem)
+    wanted, derived = problem_file.quantities(problem), problem_file.derived(problem)
     stderr = Console(stderr=True, quiet=quiet)
     for note in problem.notes:
         stderr.print(f"note: {note}", markup=False, highlight=False)
     with stderr.status("reference"):
         reference = problem_file.reference(problem)
         few = None if reference is None else Comparison(problem, reference, n=HISTORY_POINTS)
+        many = None if reference is None else Comparison(problem, reference, derived=derived)
     seen: dict[tuple[int, float], dict[str, float]] = {}
 
     def compare(step: int, seconds: float, solution: Any) -> None:
@@ -97,17 +107,23 @@ def solve_command(
     solution = solve(
         problem, network=network, form=form, tolerance=tolerance, steps=steps, time_limit=time_limit, seed=seed,
         device=device, progress=not quiet, callback=None if few is None else compare,
+        checkpoint=folder, resume=resume, singular=singular,
     )  # fmt: skip
-    solution.save(folder / CHECKPOINT)
-    solution.write(folder / "fields.vtu")
-    errors = {} if reference is None else Comparison(problem, reference).errors(solution)
+    solution.save(folder / SOLUTION)
+    solution.write(folder / "fields.vtu", **derived)
+    axes = range(problem.mesh.spatial_dimension, problem.mesh.dimension)
+    if len(axes) == 1:  # time, or a parameter
+        low, high = problem.mesh.lower[axes[0]], problem.mesh.upper[axes[0]]
+        solution.write_series(folder / f"{SERIES}.pvd", np.linspace(low, high, TIMES), **derived)
+    errors = {} if many is None else many.errors(solution)
+    derived_errors = {} if many is None else many.derived(solution)
     numbers = quantities(wanted, solution, reference)
     history_errors = [seen.get((entry.step, entry.seconds)) for entry in solution.history]
     truths = {} if reference is None else reference.truths
     document = record(
         solution.result, problem=problem_file.name, options=problem_file.options, device=device,
         threads=torch.get_num_threads(), errors=errors, history_errors=history_errors, quantities=numbers,
-        truths=truths,
+        truths=truths, derived=derived_errors,
     )  # fmt: skip
     where = os.path.relpath(file.resolve(), folder.resolve())  # so that a folder with both can be moved
     write_json({**document, "file": where, "set": problem_file.given}, folder / RECORD)
@@ -119,8 +135,9 @@ def solve_command(
             _picture(plot_error(solution, reference, name), folder / f"{name}_error.png")
     _picture(plot_history(solution.history, history_errors), folder / "history.png")
     if not quiet:
-        compared = comparison_lines(errors, reference.solutions if reference else (), numbers)
-        files = ", ".join(sorted(path.name for path in folder.iterdir()))
+        compared = comparison_lines({**errors, **derived_errors}, reference.solutions if reference else (), numbers)
+        parts = set(folder.glob(f"{SERIES}_*.vtu"))  # the .pvd file stands for them
+        files = ", ".join(sorted(path.name for path in folder.iterdir() if path not in parts))
         print("\n".join([describe(solution.result, truths), *compared, f"written to {folder}: {files}"]))
     if solution.status in EXIT:
         print(f"{solution.status.label}: {solution.result.message or solution.status.value}", file=sys.stderr)
@@ -144,6 +161,8 @@ def info_command(file: File, network: NetworkName = None, form: FormName = None,
         ("box", ", ".join(f"{name} in [{low:g}, {high:g}]" for name, low, high in ranges)),
         ("names", ", ".join([*parts, f"boundary ({len(mesh.exterior)} facets)"])),
     ]
+    straight = straight_text(mesh)
+    rows += [("edges", straight)] if straight else []
     unknowns = [(p.name, f"guess {p.guess:g}, {_bounds(p)}") for p in problem.parameters.values()]
     options = ", ".join(f"{name}={value!r}" for name, value in problem_file.options.items())
     solver = [
@@ -155,6 +174,11 @@ def info_command(file: File, network: NetworkName = None, form: FormName = None,
     lines = [f"{problem_file.name}{f' ({options})' if options else ''}", "statement"]
     lines += [f"  {line}" for line in problem.pretty()]
     lines += (["unknown parameters", *two_columns(unknowns)] if unknowns else []) + ["mesh", *two_columns(rows)]
+    if planned.left_open:
+        solver.append(("open", f"the solution is determined up to: {planned.left_open}"))
+    solver += [("materials", planned.materials)] if planned.materials else []
+    solver += [("singular", text) for text in planned.singular]
+    solver += [("periodic", f"in {', '.join(planned.periodic)}, exactly")] if planned.periodic else []
     lines += ["solver", *two_columns(solver), *(f"note: {note}" for note in problem.notes)]
     print("\n".join(lines))
     return 0
@@ -164,8 +188,12 @@ def info_command(file: File, network: NetworkName = None, form: FormName = None,
 def plot_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that kinn solve wrote.")],
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="field, a field's name, error, residual, an equation, history.")
+        str,
+        typer.Argument(metavar="WHAT", help="A field's or derived name, field, error, residual, an equation, history."),
     ],
+    at: Annotated[
+        list[str] | None, typer.Option("--at", metavar="NAME=VALUE", help="Coordinate to hold, t=0.5; repeatable.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: RUN/WHAT.png.")
     ] = None,
@@ -180,20 +208,30 @@ def plot_command(
         raise StatementError(f"{str(run / RECORD)!r} is not readable; solve again") from None
     problem_file = ProblemFile.load(path, given)
     problem = problem_file.problem()
-    solution = load(run / CHECKPOINT, problem)
-    picture = output or run / f"{what.replace(' ', '_')}.png"
-    _picture(_plot(solution, what, problem_file, document), picture)
+    solution = load(run / SOLUTION, problem)
+    held = parse_options(at or [], "--at", f"{problem.mesh.coordinate_names[-1]}=0.5")
+    picture = output or run / (
+        "_".join([what, *(f"{name}={value}" for name, value in held.items())]).replace(" ", "_") + ".png"
+    )
+    _picture(_plot(solution, what, held, problem_file, document), picture)
     print(picture)
     return 0
 
 
-def _plot(solution: Solution, what: str, problem_file: ProblemFile, document: dict[str, Any]) -> Axes:
+def _plot(
+    solution: Solution, what: str, held: dict[str, Any], problem_file: ProblemFile, document: dict[str, Any]
+) -> Axes:
+    derived = problem_file.derived(solution.problem)
+    if what in derived:
+        axes = solution.plot(derived[what], **held)
+        axes.set_title(what)
+        return axes
     if what == "history":
         return plot_history(solution.history, [row["relative_l2"] for row in document["history"]])
     reference = problem_file.reference(solution.problem) if what == "error" else None
     if what == "error" and reference is None:
         raise StatementError(f"{problem_file.path} defines no reference(problem), so there is no error to draw")
-    return solution.plot(what, reference)
+    return solution.plot(what, reference, **held)
 
 
 def _picture(axes: Axes, path: Path) -> None:

@@ -1,10 +1,15 @@
-"""When a run ends."""
+"""Where a run stands and when it ends."""
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
+import torch
+from torch import Tensor
+
+from kinn.optimize import AdamState, LevenbergMarquardt
 from kinn.result import Status
 
 
@@ -23,6 +28,33 @@ class Limits:
     tolerance: float = 1e-6
     steps: int | None = None
     time_limit: float | None = None
+
+
+@dataclass
+class Course:
+    """Where a run stands; with the unknowns all that its next steps depend on.
+
+    Attributes:
+        raced: whether one of the initial networks has been chosen.
+        stage: which of `stages` runs; `adam` is the state of one of Adam.
+        rounds, ratio, idle, best_check, damping: what one round of Gauss-Newton hands to the next: how many there were,
+            the factor of its number of points, rounds without improvement, the lowest check, the optimizer's damping.
+        optimizer, losses, before: of the round that runs: its state, its losses, the free parameters at its start.
+        estimate_per_residual: of the last judgement.
+    """
+
+    raced: bool = False
+    stage: int = 0
+    adam: AdamState | None = None
+    rounds: int = 0
+    ratio: int = 1
+    idle: int = 0
+    best_check: float = math.inf
+    damping: float = 1.0
+    optimizer: LevenbergMarquardt | None = None
+    losses: list[float] = field(default_factory=list)
+    before: Tensor = field(default_factory=lambda: torch.zeros(0))
+    estimate_per_residual: float = math.inf
 
 
 @dataclass

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from kinn.report.matching import scalars
 from kinn.report.reference import Reference
 from kinn.statement.errors import StatementError, suggest
 from kinn.statement.problem import Problem
@@ -22,7 +23,8 @@ class ProblemFile:
 
     The file defines `problem(**options) -> Problem`, every option with a default, and optionally
     `reference(problem) -> {field or parameter: expression, callable on points, number or solution}`, which no solver
-    sees, and `quantities(problem) -> {name: expression or function of a solution}`.
+    sees, `quantities(problem) -> {name: expression or function of a solution}`, and `derived(problem) -> {name: expression}`,
+    such as a stress, which is compared with the reference, drawn and written beside the fields.
 
     Raises StatementError, one line, for a file that is missing or fails, and for an option that `problem()` lacks.
     """
@@ -90,6 +92,18 @@ class ProblemFile:
             raise StatementError(f"quantities() in {self.path} returned a {type(found).__name__}; return a dict")
         return dict(found)
 
+    def derived(self, problem: Problem) -> dict[str, Any]:
+        """Expressions of the fields by name; {} where the file defines none."""
+        found = self._call("derived", problem) if "derived" in self.names else {}
+        if not isinstance(found, Mapping):
+            raise StatementError(f"derived() in {self.path} returned a {type(found).__name__}; return a dict")
+        taken = (*problem.fields, *problem.parameters, *problem.mesh.coordinate_names, "path", "times")
+        for name, expression in found.items():
+            if name in taken:
+                raise StatementError(f"derived() in {self.path} names {name!r}, which is taken; choose another name")
+            scalars(expression, problem)
+        return dict(found)
+
     def _call(self, name: str, *arguments: Any, **options: Any) -> Any:
         try:
             return self.names[name](*arguments, **options)
@@ -110,13 +124,15 @@ class ProblemFile:
                 raise StatementError(f"problem() in {self.path} needs the option {name!r}; give --set {name}=VALUE")
 
 
-def parse_options(texts: Sequence[str]) -> dict[str, Any]:
+def parse_options(texts: Sequence[str], option: str = "--set", example: str = "draw=3") -> dict[str, Any]:
     """`["n=3", "kind=fine"]` as {"n": 3, "kind": "fine"}: Python literals, and text where it is none."""
     options: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip().isidentifier():
-            raise StatementError(f"--set {text!r} is not of the form NAME=VALUE; write for instance --set draw=3")
+            raise StatementError(
+                f"{option} {text!r} is not of the form NAME=VALUE; write for instance {option} {example}"
+            )
         try:
             options[name.strip()] = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError, TypeError, MemoryError):

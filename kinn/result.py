@@ -20,10 +20,10 @@ class Status(Enum):
     """Why a run ended; the value is a sentence on what it means and what to do next."""
 
     CONVERGED = "the estimated error is below the tolerance"
-    STEP_LIMIT = "the limit on steps was reached; continue with start=solution or raise steps"
-    TIME_LIMIT = "the time limit was reached; continue with start=solution or raise time_limit"
+    STEP_LIMIT = "the limit on steps was reached; continue with start=solution, with --resume DIR, or raise steps"
+    TIME_LIMIT = "the time limit was reached; continue with start=solution, with --resume DIR, or raise time_limit"
     STALLED = "training no longer improves the solution; the estimate says how good it is (a larger network may go on)"
-    INTERRUPTED = "stopped by the user; this is the best solution so far, continue with start=solution"
+    INTERRUPTED = "stopped by the user; this is the best solution so far, continue with start=solution or --resume DIR"
     UNDER_INTEGRATED = "the loss on independent points stays far above the training loss; use a finer mesh"
     NONFINITE = "a term became infinite or NaN; this is the last good solution, look at the term that is named"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from matplotlib.axes import Axes
 from torch import nn
 
 from kinn.report import export, storage
+from kinn.report.animation import animate
 from kinn.report.errors import Errors, errors
+from kinn.report.integrals import integral
 from kinn.report.matching import as_points, has_normals, scalars
 from kinn.report.plots import plot_error, plot_field, plot_history, plot_residual
+from kinn.report.section import embedded
 from kinn.report.tables import describe
 from kinn.result import Estimated, Record, Result, Status
 from kinn.statement.errors import StatementError, suggest
@@ -53,16 +57,16 @@ class Solution:
         """The estimated relative H1 error; None where there is no estimate (`result.estimate_note` says why)."""
         return self.result.estimate
 
-    def __call__(self, points: Any) -> np.ndarray:
+    def __call__(self, points: Any, **at: Any) -> np.ndarray:
         """Values of all fields at points (n, d): (n,) for one scalar field, else (n, components) in their order.
 
-        One point (d,) gives one value. Raises StatementError for points outside the mesh by more than 1e-6 of its
+        Coordinates can be held by name, `solution(points, t=0.3)`; points then have the others. One point (d,) gives one value. Raises StatementError for points outside the mesh by more than 1e-6 of its
         extent: a network has values there, but nothing has taught it any.
         """
         components = self.problem.components
-        return self.evaluate(components[0] if len(components) == 1 else list(components), points)
+        return self.evaluate(components[0] if len(components) == 1 else list(components), points, **at)
 
-    def evaluate(self, expression: Any, points: Any, normal: Any = None) -> np.ndarray:
+    def evaluate(self, expression: Any, points: Any, normal: Any = None, **at: Any) -> np.ndarray:
         """Values of an expression of fields, derivatives, parameters and coordinates.
 
         Args:
@@ -70,15 +74,20 @@ class Solution:
                 (n, k). Fields are matched by name, so those of another mesh may be used.
             points: (n, d), an array, tensor or list, or one point (d,).
             normal: (n, d) unit vectors, where the expression holds `mesh.normal`.
+            at: coordinates by name that are held, each at a number or at n; points then have the others.
 
         Raises StatementError for unknown names and for points outside the mesh.
 
         >>> solution.evaluate(k * grad(u), points)      # the flux, (n, 2)     # doctest: +SKIP
+        >>> solution.evaluate(u, [0.25, 0.5, 0.75], t=0.3)      # on a rod     # doctest: +SKIP
         """
         expressions = scalars(expression, self.problem)
         many = isinstance(expression, (list, tuple, sp.MatrixBase)) or len(expressions) > 1
         mesh = self.problem.mesh
-        x, single = as_points(points, mesh.dimension)
+        free = mesh.dimension - len(at) if at else mesh.dimension
+        x, single = as_points(points, max(free, 1))
+        if at:
+            x = embedded(mesh, x, at)
         outside = np.flatnonzero(~mesh.contains(x)) if len(x) else np.zeros(0)
         if len(outside):
             first = ", ".join(f"{value:g}" for value in x[outside[0]])
@@ -95,19 +104,32 @@ class Solution:
         values = values if many else values[:, 0]
         return values[0] if single else values
 
-    def error(self, reference: Any) -> dict[str, Errors]:
+    def error(self, reference: Any, expressions: Mapping[str, Any] | None = None) -> dict[str, Errors]:
         """Relative L2, H1 and maximum errors of each field against a reference, on points outside training.
 
         `reference` is {field or name: SymPy expression, callable on points, number or solution}, or a solution, for
-        instance `kinn.fem.solve(problem)`; fields are matched by name.
+        instance `kinn.fem.solve(problem)`; fields are matched by name. `expressions`, such as
+        {"von_mises": expression}, are compared too, without H1, where the reference has the derivatives in them.
         """
-        return errors(self, reference)
+        return errors(self, reference, expressions=expressions)
 
-    def plot(self, what: Any = None, reference: Any = None, ax: Axes | None = None) -> Axes:
+    def integral(self, expression: Any, over: str | Iterable[str] | None = None, side: str | None = None) -> float:
+        """The integral of an expression over the domain, or over boundaries or subdomains by name.
+
+        On an interface inside the domain `side` names the subdomain whose values count and that the normal leaves. The flux
+        of an equation through the boundary is conservative: the stated value where it is stated, the weak form's reaction
+        where the field is held (on `mesh * Interval` plain quadrature).
+
+        >>> solution.integral(k * grad(u).dot(mesh.normal), over="wall")      # the flux through it  # doctest: +SKIP
+        """
+        return integral(self, expression, over, side)
+
+    def plot(self, what: Any = None, reference: Any = None, ax: Axes | None = None, **at: Any) -> Axes:
         """A picture; returns matplotlib Axes (`.figure.savefig("u.png")`) and shows nothing.
 
         `what` is a field, its name, an expression (None or "field": the first field), "residual" or an equation's name,
-        "history", or "error", which needs a `reference`. With a reference a field's error is drawn.
+        "history", or "error", which needs a `reference`. With a reference a field's error is drawn. Coordinates can be
+        held by name: `t=0.5` is a snapshot, `t=[0, 0.1, 1]` one curve for each on a line, `z=0.5` a slice of a solid.
 
         Raises StatementError for a picture that there is not.
         """
@@ -116,18 +138,37 @@ class Solution:
             if what == "history":
                 return plot_history(self.history, ax=ax)
             if what == "residual" or what in equations:
-                return plot_residual(self, None if what == "residual" else what, ax)
+                return plot_residual(self, None if what == "residual" else what, ax, at)
             if what not in ("field", "error"):
                 known = ["field", *fields, "error", "residual", *equations, "history"]
                 raise StatementError(f"there is no picture {what!r}{suggest(what, known)}")
             if what == "error" and reference is None:
                 raise StatementError("an error needs something to compare with; give reference={field: expression}")
             what = None
-        return plot_field(self, what, ax) if reference is None else plot_error(self, reference, what, ax)
+        return plot_field(self, what, ax, at) if reference is None else plot_error(self, reference, what, ax, at)
 
-    def write(self, path: str | Path) -> None:
-        """Write fields, residuals and parameters as a VTU file for ParaView."""
-        export.write(self, path)
+    def animate(self, path: str | Path, what: Any = None, frames: int = 40, **at: Any) -> None:
+        """Write an animated GIF of a field or expression along time, or along the axis of a parameter.
+
+        >>> solution.animate("heat.gif", u)     # doctest: +SKIP
+        """
+        animate(self, path, what, frames, at)
+
+    def write(self, path: str | Path, **named: Any) -> None:
+        """Write fields, residuals, parameters and named expressions as a VTU file for ParaView.
+
+        A coordinate of time or of a parameter can be held: `t=0.5` writes a snapshot on the mesh of space.
+
+        >>> solution.write("bracket.vtu", stress=stress, heat_flux=-k * grad(u))    # doctest: +SKIP
+        """
+        export.write(self, path, **named)
+
+    def write_series(self, path: str | Path, times: Iterable[float], **named: Any) -> None:
+        """Write what `write` writes at each of `times` (or values of a parameter's axis): a .pvd or an .xdmf file.
+
+        >>> solution.write_series("heat.pvd", times=[0, 0.1, 1], flux=-grad(u))     # doctest: +SKIP
+        """
+        export.write_series(self, path, times, **named)
 
     def save(self, path: str | Path) -> None:
         """Write everything to one file that `kinn.load(path, problem)` reads."""

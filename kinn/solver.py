@@ -3,65 +3,85 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from kinn.bases import Chebyshev
+from kinn.candidates import candidates, check_smoothness, describe
+from kinn.checkpoints import Checkpoints
 from kinn.formulations.choice import Choice, choose
 from kinn.formulations.dual import DualForm
 from kinn.formulations.form import Form
-from kinn.formulations.lift import BoxLift
-from kinn.formulations.program import Program
 from kinn.formulations.scaling import initial_surrogate
+from kinn.formulations.singular import MAX_CORNERS, singular_corners
 from kinn.formulations.strong import StrongForm
 from kinn.formulations.surrogate import Surrogate
+from kinn.formulations.trial import Trial
 from kinn.formulations.unknowns import Unknowns
 from kinn.inference.intervals import estimated_parameters
 from kinn.limits import Clock, Limits
-from kinn.networks import KAN, MLP, ModuleNetwork, Network
+from kinn.networks import Network
 from kinn.optimize import Adam, GaussNewton
 from kinn.report.progress import ProgressLine
+from kinn.report.tables import singular_texts
 from kinn.result import Record, Result, Status
 from kinn.solution import Solution
-from kinn.statement.errors import StatementError, suggest
+from kinn.statement.errors import StatementError
 from kinn.statement.problem import Problem
+from kinn.statement.terms import WeakForm
 from kinn.training import POINTS_PER_PARAMETER, Training
-
-NETWORKS = ("kan", "mlp")
-CANDIDATES = 5
-HIDDEN, MLP_HIDDEN = 5, 22
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What `solve` would do: form and reason, network, number of points, names of the terms."""
+    """What `solve` would do: form and reason, network, number of points, names of the terms, what no term determines, and
+    what the trial space has besides networks: materials, singular functions, axes along which it is periodic."""
 
     form: str
     reason: str
     network_text: str
     n_points: int
     terms: tuple[str, ...]
+    left_open: str
+    materials: str = ""
+    singular: tuple[str, ...] = ()
+    periodic: tuple[str, ...] = ()
 
 
 def plan(problem: Problem, network: Any = None, form: str | None = None) -> Plan:
     """What `solve` would do with these arguments, without training."""
     problem.check()
     choice = choose(problem, form)
-    first = _candidates(problem, network, 0, torch.float64, torch.device("cpu"))[0]
+    wanted = Trial.of(problem, _enriching(choice))
+    (first, *_), trial = candidates(problem, network, wanted, 0, torch.float64, torch.device("cpu"))
     terms = [term.name for term in choice.strong] if choice.form == "strong" else list(problem.equations)
     terms += [f"data {data.name}" for data in problem.observations]
-    size = first.n_parameters + len(problem.parameters)
-    return Plan(choice.form, choice.reason, _describe(first), POINTS_PER_PARAMETER * size, tuple(terms))
+    modes = singular_texts(trial.modes)
+    if any(not mode.jumps for mode in trial.modes) and choice.weak is not None:
+        more = len(singular_corners(problem, choice.weak)) - MAX_CORNERS
+        modes += [f"none at {more} more corners: the {MAX_CORNERS} most singular ones have them"] if more > 0 else []
+    axes = zip(problem.mesh.coordinate_names, trial.periods or (None,) * problem.mesh.dimension, strict=True)
+    return Plan(
+        choice.form,
+        choice.reason,
+        describe(first),
+        POINTS_PER_PARAMETER * (first.n_parameters + len(problem.parameters)),
+        tuple(terms),
+        str(choice.left_open or ""),
+        "" if trial.parts is None else str(trial.parts),
+        tuple(modes),
+        tuple(name for name, period in axes if period is not None),
+    )
 
 
 def solve(
     problem: Problem,
-    network: str | nn.Module | Callable[[int], nn.Module] | None = None,
+    network: str | nn.Module | Callable[[int], nn.Module] | Mapping[Any, Any] | None = None,
     form: str | None = None,
     stages: Sequence[Adam | GaussNewton] | None = None,
     tolerance: float = 1e-6,
@@ -73,13 +93,17 @@ def solve(
     dtype: torch.dtype = torch.float64,
     progress: bool = True,
     callback: Callable[[int, float, Solution], None] | None = None,
+    checkpoint: str | Path | None = None,
+    resume: str | Path | None = None,
+    singular: bool = True,
 ) -> Solution:
     """Train a network on a problem until its estimated relative H1 error is below `tolerance`.
 
     Args:
         problem: the statement; it is checked first.
         network: "kan" (default), "mlp", a network or any `nn.Module` that maps (n, d) to (n, components), or a function of
-            a seed that makes one: then a few of them race at first, as the defaults do.
+            a seed that makes one: then a few of them race at first, as the defaults do. A dict gives fields networks of their
+            own, `{"p": "mlp", ("u", "v"): "kan"}`.
         form: "strong" or "weak"; by default the one that fits, see `choose`.
         stages: optimizers one after another; by default Gauss-Newton with refinement.
         tolerance: relative H1 error at which the estimate ends the run.
@@ -89,6 +113,10 @@ def solve(
         device, dtype: where and in which precision networks are evaluated.
         progress: whether a line on stderr shows the state.
         callback: called as `callback(step, seconds, solution)` after each record of the history; not counted in the time.
+        checkpoint: folder that keeps the state of the run while it trains, and where Ctrl-C or a limit ended it.
+        resume: folder of an earlier run with the same arguments, to go on as if it had never ended (bit for bit on one thread);
+            `steps` and `time_limit` count from its start and may be larger. Its checkpoints go on there too.
+        singular: whether the singular functions of corners, crack tips and junctions of materials belong to the trial space.
 
     Raises StatementError for a mistake in the statement or the arguments, before anything is trained.
 
@@ -104,28 +132,35 @@ def solve(
             "stages: give at least one; a GaussNewton stage goes on until the run ends, so it comes last"
         )
     problem.check()
+    checkpoints = Checkpoints(problem, checkpoint, resume)
     choice = choose(problem, form)
     like = torch.zeros(0, dtype=dtype, device=where)
-    networks = (
-        [_network_of(start, problem).to(like)]
-        if start is not None
-        else _candidates(problem, network, seed, dtype, where)
-    )
-    _check_smoothness(problem, choice, networks[0])
-    surrogate = initial_surrogate(problem, networks[0], BoxLift.of(problem), like)
+    trial = Trial.of(problem, _enriching(choice), singular)
+    if start is None:
+        networks, trial = candidates(problem, network, trial, seed, dtype, where)
+    else:
+        earlier = start.result.surrogate.trial
+        networks = [_network_of(start, problem).to(like)]
+        trial = Trial.of(problem, _enriching(choice) if earlier.enriched else None, earlier.singular)
+    check_smoothness(problem, choice, networks[0])
+    checkpoints.agree(
+        {"seed": seed, "tolerance": tolerance, "form": choice.form, "network": describe(networks[0]), "dtype": str(dtype),
+         "stages": ", ".join(map(str, stages)), "singular": singular}
+    )  # fmt: skip
+    surrogate = initial_surrogate(problem, networks[0], trial, like)
     guess = Unknowns.at_guess(problem, surrogate)
     prepared, surrogate = _prepare(problem, choice, surrogate, guess.parameters())
     if start is not None:
         surrogate = _continued(start.result.surrogate, surrogate, networks[0])
         guess.free = like.new_tensor([p.to_free(_started(start, p)) for p in problem.parameters.values()])
-    candidates = [Unknowns(problem, Surrogate(n, *_parts(surrogate)), guess.free.clone()) for n in networks]
+    racers = [Unknowns(problem, replace(surrogate, network=n), guess.free.clone()) for n in networks]
     line = ProgressLine(enabled=progress)
 
     def result(training: Training, unknowns: Unknowns, status: Status, message: str, final: bool) -> Result:
         parameters = estimated_parameters(unknowns, training if final else None)
         return Result(
             problem=problem, surrogate=unknowns.surrogate, parameters=parameters, form=choice.form, reason=choice.reason,
-            network=_describe(unknowns.surrogate.network), status=status, message=message, seed=seed,
+            network=describe(unknowns.surrogate.network), status=status, message=message, seed=seed,
             seconds=clock.seconds(), steps=training.steps, tolerance=tolerance, estimate=training.estimate,
             estimate_note=_note(problem, choice, prepared), terms=dict(training.terms), history=tuple(training.history),
             sigmas={d.name or "": float(s.mean()) for d, s in zip(problem.observations, training.data.sigmas, strict=True)},
@@ -138,23 +173,28 @@ def solve(
                 record.step, record.seconds, Solution(result(training, unknowns, Status.STEP_LIMIT, "", final=False))
             )
 
-    training = Training(problem, prepared, candidates, Limits(tolerance, steps, time_limit), seed, clock, on_record)
+    limits = Limits(tolerance, steps, time_limit)
+    training = Training(problem, prepared, racers, limits, seed, clock, on_record, checkpoints.keep)
+    checkpoints.restore(training)
     # SciPy's BLAS threads would spin against torch's: on two cores a step of the weak form took four times as long.
-    with line, threadpool_limits(limits=1, user_api="blas"):
+    with checkpoints, line, threadpool_limits(limits=1, user_api="blas"):
         status, message = training.run(stages)
     return Solution(result(training, training.unknowns, status, message, final=True))
 
 
-def _parts(surrogate: Surrogate) -> tuple[Tensor, Tensor, Tensor, Tensor, BoxLift | None]:
-    return surrogate.center, surrogate.scale, surrogate.offset, surrogate.amplitude, surrogate.lift
+def _enriching(choice: Choice) -> WeakForm | None:
+    """The weak form by which materials and corners enrich the trial space; smooth solutions need none of it."""
+    return choice.weak if choice.form == "weak" else None
 
 
 def _note(problem: Problem, choice: Choice, form: Form) -> str:
-    if choice.weak is None or form.lacking:
-        return choice.lacking or form.lacking
-    if choice.weak.other:
-        return f"{choice.weak.other[0].name!r} is a general condition, which finite elements do not take"
-    return "for the parameters as they were identified" if problem.parameters else ""
+    note = "for the parameters as they were identified" if problem.parameters else ""
+    for term in [] if choice.weak is None else choice.weak.other:
+        if term.kind != "integral":
+            note = f"{term.name!r} is a general condition, which finite elements do not take"
+    note = choice.lacking or form.lacking or note
+    left = str(choice.left_open or "")
+    return "; ".join(text for text in (note, f"the solution is determined up to: {left}" * bool(left)) if text)
 
 
 def _prepare(problem: Problem, choice: Choice, surrogate: Surrogate, parameters: Tensor) -> tuple[Form, Surrogate]:
@@ -162,62 +202,6 @@ def _prepare(problem: Problem, choice: Choice, surrogate: Surrogate, parameters:
         assert choice.weak is not None
         return DualForm.prepare(problem, choice.weak, surrogate, parameters)
     return StrongForm.prepare(problem, choice, surrogate, parameters)
-
-
-def _candidates(problem: Problem, network: Any, seed: int, dtype: torch.dtype, device: torch.device) -> list[Network]:
-    """The initial networks that race; one where the user brings it."""
-    d, c = problem.mesh.dimension, len(problem.components)
-    make = network
-    if network is None or isinstance(network, str):
-        if network not in (None, *NETWORKS):
-            raise StatementError(f"network {network!r} is not known{suggest(str(network), NETWORKS)}")
-        make = _default_mlp(d, c) if network == "mlp" else _default_kan(d, c)
-    if isinstance(make, nn.Module):
-        return [_fitted(make, d, c).to(dtype=dtype, device=device)]
-    if not callable(make):
-        raise StatementError(
-            f"network is a {type(make).__name__}; give 'kan', 'mlp', a kinn network, a torch nn.Module, or a function of a "
-            "seed that makes one"
-        )
-    return [_fitted(make(CANDIDATES * seed + k), d, c).to(dtype=dtype, device=device) for k in range(CANDIDATES)]
-
-
-def _default_kan(d: int, c: int) -> Callable[[int], Network]:
-    return lambda seed: KAN([d, HIDDEN, HIDDEN, c], Chebyshev(3), base=False, seed=seed)
-
-
-def _default_mlp(d: int, c: int) -> Callable[[int], Network]:
-    return lambda seed: MLP([d, MLP_HIDDEN, MLP_HIDDEN, c], seed=seed)
-
-
-def _fitted(network: Any, d: int, c: int) -> Network:
-    """The network behind the library's interface; refused if it does not map d coordinates to c components."""
-    if not isinstance(network, nn.Module):
-        raise StatementError(f"the network is a {type(network).__name__}; give a kinn network or a torch nn.Module")
-    network = copy.deepcopy(network)  # training must not change what the user has
-    wrapped = network if isinstance(network, Network) else ModuleNetwork(network, d, c)
-    if (wrapped.n_inputs, wrapped.n_outputs) != (d, c):
-        raise StatementError(
-            f"the network maps {wrapped.n_inputs} inputs to {wrapped.n_outputs} outputs, but the problem has {d} coordinates "
-            f"and {c} components; give widths [{d}, ..., {c}]"
-        )
-    return wrapped
-
-
-def _check_smoothness(problem: Problem, choice: Choice, network: Network) -> None:
-    """Refuse a network without the derivatives that the form needs."""
-    smoothness = network.smoothness
-    if smoothness is None:
-        return
-    expressions = [e for term in choice.strong for e in term.expressions]
-    if choice.form == "weak" and choice.weak is not None:
-        expressions = [e for row in choice.weak.rows for e in (*row.flux, row.source)]
-    order = max((sum(index) for _, index in Program(expressions, problem).jets), default=0)
-    if order > smoothness:
-        raise StatementError(
-            f"the {choice.form} form takes derivatives of order {order}, but the network's basis has {smoothness} continuous "
-            f"ones; use BSpline(degree={order + 1}) or higher, Chebyshev or Gaussian"
-        )
 
 
 def _network_of(start: Solution, problem: Problem) -> Network:
@@ -231,11 +215,11 @@ def _network_of(start: Solution, problem: Problem) -> Network:
 
 
 def _continued(earlier: Surrogate, fresh: Surrogate, network: Network) -> Surrogate:
-    """The earlier network with its own scaling and this problem's boundary values."""
+    """The earlier network with its own scaling in this problem's trial space, with its boundary values."""
     center, scale, offset, amplitude = (
         part.to(fresh.center) for part in (earlier.center, earlier.scale, earlier.offset, earlier.amplitude)
     )
-    return Surrogate(network, center, scale, offset, amplitude, fresh.lift)
+    return Surrogate(network, center, scale, offset, amplitude, fresh.trial)
 
 
 def _started(start: Solution, parameter: Any) -> float:
@@ -257,17 +241,6 @@ def _device(device: str | torch.device) -> torch.device:
         reason = str(error).splitlines()[0]
         raise StatementError(f"device {str(device)!r} is not there ({reason}); this machine has: {there}") from None
     return where
-
-
-def _describe(network: Network) -> str:
-    if isinstance(network, KAN):
-        settings = ", ".join(
-            f"{name} {value}" for name, value in network.basis.settings().items() if not isinstance(value, list)
-        )
-        return f"KAN {network.widths}, {network.basis.name} {settings}, {network.n_parameters} weights"
-    if isinstance(network, MLP):
-        return f"MLP {network.widths}, tanh, {network.n_parameters} weights"
-    return f"{type(getattr(network, 'module', network)).__name__}, {network.n_parameters} weights"
 
 
 __all__ = ["Plan", "plan", "solve"]

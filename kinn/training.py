@@ -16,7 +16,7 @@ from kinn.formulations.form import Form
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.system import System
 from kinn.formulations.unknowns import Unknowns
-from kinn.limits import Clock, Limits, Stop
+from kinn.limits import Clock, Course, Limits, Stop
 from kinn.optimize import Adam, AdamState, GaussNewton, LevenbergMarquardt
 from kinn.result import Record, Status
 from kinn.statement.problem import Problem
@@ -25,6 +25,7 @@ POINTS_PER_PARAMETER = 3
 LARGEST_NETWORK = 2400
 RACE_STEPS = 15
 STAGE_STEPS = 60
+STRIDE, ADAM_STRIDE = 10, 100  # steps between two moments from which a run can be continued
 # A stage ends when the loss falls slower than by a rate a step over a window of steps: early where refinement waits, late
 # where there is nothing else to do than go on.
 GROWING, FULL_GROWN = (8, 0.7), (30, 0.995)
@@ -49,9 +50,10 @@ class Training:
         seed: int,
         clock: Clock,
         on_record: Callable[[Record, Unknowns, dict[str, float]], None],
+        on_stand: Callable[[Training], None] = lambda _: None,
     ) -> None:
         self.problem, self.form, self.candidates = problem, form, list(candidates)
-        self.limits, self.seed, self.clock, self.on_record = limits, seed, clock, on_record
+        self.limits, self.seed, self.clock, self.on_record, self.on_stand = limits, seed, clock, on_record, on_stand
         self.data = Data.of(problem)
         self.data_weight = DATA_WEIGHT_START
         self.unknowns = self.candidates[0]
@@ -59,9 +61,9 @@ class Training:
         self.history: list[Record] = []
         self.steps = 0
         self.terms: dict[str, float] = {}
+        self.course = Course()
         self._last_record = -math.inf
         self._judging = 0.0
-        self._estimate_per_residual = math.inf
 
     @property
     def data_factor(self) -> float:
@@ -79,7 +81,7 @@ class Training:
         return System(self.unknowns, self._blocks(self.unknowns, self._size(), self.seed + 1))
 
     def _blocks(self, unknowns: Unknowns, n: int, seed: int) -> list[Block]:
-        blocks = self.form.blocks(unknowns.surrogate, n, seed)
+        blocks = self.form.blocks(unknowns, n, seed)
         return [
             *blocks,
             *data_blocks(self.problem, self.data.programs, unknowns.surrogate, self.data.sigmas, self.data_factor),
@@ -94,12 +96,16 @@ class Training:
         """Run the stages; returns why the run ended. The best solution is in `unknowns`, after Ctrl-C too."""
         try:
             try:
-                self._race()
-                for stage in stages:
+                if not self.course.raced:
+                    self._stand()
+                    self._race()
+                for stage in stages[self.course.stage :]:
+                    self._stand()
                     if isinstance(stage, Adam):
                         self._adam(stage)
                     else:
                         self._gauss_newton(stage)
+                    self.course.stage, self.course.adam = self.course.stage + 1, None
                 raise Stop(Status.STEP_LIMIT)
             except KeyboardInterrupt:
                 self._judge(self._size(), None)
@@ -111,6 +117,11 @@ class Training:
         if self.best is not None:
             self.unknowns = self.best[2]
         return status, message
+
+    def _stand(self) -> None:
+        """A moment from which the run can be continued: its state is in the attributes, nothing is on the way."""
+        self.unknowns.assign(self.unknowns.vector())  # one layout in memory, here and when restored: sums round alike
+        self.on_stand(self)
 
     def _race(self) -> None:
         """A few steps for each initial network; the one with the lowest loss goes on."""
@@ -134,28 +145,31 @@ class Training:
                 break
         if best is None and broken is not None:
             raise broken
-        self.unknowns = best or self.candidates[0]
+        self.unknowns, self.course.raced = best or self.candidates[0], True
 
     def _adam(self, stage: Adam) -> None:
         system = System(self.unknowns, self._blocks(self.unknowns, self._size(), self.seed + 1))
         self._check_finite(system)
-        state = AdamState(stage.learning_rate)
-        for _ in range(stage.steps):
+        state = self.course.adam = self.course.adam or AdamState(stage.learning_rate)
+        while state.count < stage.steps:
             loss = state.step(system)
             if loss is None:
                 raise Stop(Status.NONFINITE, f"the gradient became infinite or NaN in Adam; {Status.NONFINITE.value}")
             self._after_step(loss)
+            if state.count % ADAM_STRIDE == 0:
+                self._stand()
         self._judge(self._size(), system.loss())
 
     def _gauss_newton(self, stage: GaussNewton) -> None:
-        number, ratio, idle, best_check, damping = 0, 1, 0, math.inf, 1.0
+        course = self.course
         while True:
-            number += 1
-            before = self.unknowns.free.clone()
-            n = ratio * self._size()
-            system = System(self.unknowns, self._blocks(self.unknowns, n, self.seed + 1000 * number))
+            if course.optimizer is None:
+                course.rounds, course.losses, course.before = course.rounds + 1, [], self.unknowns.free.clone()
+                course.optimizer = LevenbergMarquardt(course.damping, stage.exact)
+            optimizer, before = course.optimizer, course.before
+            n = course.ratio * self._size()
+            system = System(self.unknowns, self._blocks(self.unknowns, n, self.seed + 1000 * course.rounds))
             self._check_finite(system)
-            optimizer = LevenbergMarquardt(damping, stage.exact)
             finer = self._finer()
             self._descend(optimizer, system, FULL_GROWN if finer is None else GROWING)
             loss = system.loss()
@@ -164,15 +178,16 @@ class Training:
             moved = float((self.unknowns.free - before).abs().max()) if len(before) else 0.0
             if estimate is not None and estimate < self._goal() and not weighed and moved < SETTLED:
                 raise Stop(Status.CONVERGED)
-            damping = min(max(optimizer.damping, 1e-10), 1e-2)
-            if check > 8 * loss and ratio < 8:
-                ratio *= 2
-            idle = 0 if check < IMPROVEMENT * best_check or weighed else idle + 1
-            best_check = min(check, best_check)
+            course.damping, course.optimizer = min(max(optimizer.damping, 1e-10), 1e-2), None
+            if check > 8 * loss and course.ratio < 8:
+                course.ratio *= 2
+            course.idle = 0 if check < IMPROVEMENT * course.best_check or weighed else course.idle + 1
+            course.best_check = min(check, course.best_check)
             if (finer := self._finer()) is not None:
                 self.unknowns = replace(self.unknowns, surrogate=finer)
-            elif idle >= PATIENCE:
+            elif course.idle >= PATIENCE:
                 raise Stop(Status.UNDER_INTEGRATED if check > 30 * loss else Status.STALLED)
+            self._stand()
             if self._time_is_up():
                 raise Stop(Status.TIME_LIMIT)
 
@@ -199,17 +214,19 @@ class Training:
         return changed
 
     def _descend(self, optimizer: LevenbergMarquardt, system: System, ending: tuple[int, float]) -> None:
-        (window, rate), losses = ending, []
-        for _ in range(STAGE_STEPS):
+        (window, rate), losses = ending, self.course.losses
+        while len(losses) < STAGE_STEPS:
             loss = optimizer.step(system)
             if loss is None:
                 return
             losses.append(loss)
             self._after_step(loss)
-            if self._estimate_per_residual * math.sqrt(loss) < 0.7 * self.limits.tolerance:
+            if self.course.estimate_per_residual * math.sqrt(loss) < 0.7 * self.limits.tolerance:
                 return
             if len(losses) > window and losses[-1] > losses[-1 - window] * rate**window:
                 return
+            if len(losses) % STRIDE == 0:
+                self._stand()
 
     # What happens between.
 
@@ -241,7 +258,7 @@ class Training:
             self.best = score, estimate, _copy(self.unknowns)
             self.terms = {name: math.sqrt(value) for name, value in judgement.terms.items()}
         self._judging = time.perf_counter() - start
-        self._estimate_per_residual = math.inf if estimate is None else estimate / math.sqrt(check or 1e-300)
+        self.course.estimate_per_residual = math.inf if estimate is None else estimate / math.sqrt(check or 1e-300)
         residual = math.sqrt(check if loss is None else loss)
         self._record(Record(self.clock.seconds(), self.steps, residual, math.sqrt(check), estimate, self.unknowns.size))
         return check, estimate

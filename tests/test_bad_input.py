@@ -49,7 +49,7 @@ def test_a_spline_without_the_derivatives_of_the_form_is_refused(untrained, degr
         kinn.solve(problem(), network=spline(degree), progress=False)
     text = (
         f"the strong form takes derivatives of order 2, but the network's basis has {degree - 1} continuous ones; "
-        "use BSpline(degree=3) or higher, Chebyshev or Gaussian"
+        "use BSpline(degree=3) or higher, Chebyshev, Fourier or Gaussian"
     )
     assert text in str(error.value)
 

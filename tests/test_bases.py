@@ -1,15 +1,18 @@
 """One conformance suite for every family of basis functions, and what is special about each."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from scipy.interpolate import BSpline as ScipySpline
 
-from kinn.bases import ALL_BASES, BSpline, Chebyshev, Gaussian
+from kinn.bases import ALL_BASES, BSpline, Chebyshev, Fourier, Gaussian
+from kinn.networks import KAN, JetSpace
 
 MEMBERS = [
     BSpline(1, 4), BSpline(3, 2), BSpline(5, 1), BSpline(6, 5), Chebyshev(1), Chebyshev(7), Gaussian(2), Gaussian(5),
-    Gaussian(4).refined()[0],
+    Gaussian(4).refined()[0], Fourier(1), Fourier(4),
 ]  # fmt: skip
 every_basis = pytest.mark.parametrize("basis", MEMBERS, ids=lambda b: f"{b.name}-{b.n_functions}")
 X = torch.linspace(-1, 1, 42, dtype=torch.float64)[1:-1]  # no knot of the splines above
@@ -113,8 +116,37 @@ def test_chebyshev_polynomials_are_those_of_numpy():
             assert np.abs(values[order, :, m].numpy() - expected).max() <= 1e-12 * max(np.abs(expected).max(), 1)
 
 
+def test_waves_are_orthogonal_and_repeat_after_2():
+    x = torch.linspace(-1, 1, 65, dtype=torch.float64)[:-1]
+    values = Fourier(5).derivatives(x, 4)
+    gram = values[0].T @ values[0] / len(x)
+    assert (gram - torch.diag(torch.tensor([1.0] + [0.5] * 10, dtype=torch.float64))).abs().max() < 1e-14
+    again = Fourier(5).derivatives(x + 2, 4)
+    for order in range(5):
+        wave = (math.pi * 5) ** order
+        assert (again[order] - values[order]).abs().max() < 1e-13 * wave
+        # cos and sin of the third wave, by their phase
+        angle = 3 * math.pi * x + order * math.pi / 2
+        expected = (3 * math.pi) ** order * torch.stack([torch.cos(angle), torch.sin(angle)], 1)
+        assert (values[order, :, 5:7] - expected).abs().max() < 1e-13 * wave
+
+
+def test_fourier_edges_without_base_make_a_network_periodic():
+    space = JetSpace.of([(2,)], 1)
+    x = torch.linspace(-1, 1, 21, dtype=torch.float64)[:, None]
+    network = KAN([1, 5, 1], Fourier(3), base=False, seed=1)
+    for member in (network, network.refined()):
+        here, there = member.jets(x, space), member.jets(x + 2, space)
+        for order in range(3):
+            size = here[order].abs().max()
+            assert (here[order] - there[order]).abs().max() < 1e-12 * size
+            assert (here[order, 0] - here[order, -1]).abs().max() < 1e-12 * size
+    silu = KAN([1, 5, 1], Fourier(3), base=True, seed=1)
+    assert (silu(x[:1]) - silu(x[-1:])).abs().max() > 1e-3  # the base function has no period
+
+
 @pytest.mark.parametrize(
-    "build", [lambda: BSpline(0), lambda: BSpline(3, 0), lambda: Chebyshev(0), lambda: Gaussian(1)]
+    "build", [lambda: BSpline(0), lambda: BSpline(3, 0), lambda: Chebyshev(0), lambda: Gaussian(1), lambda: Fourier(0)]
 )
 def test_impossible_bases_are_refused(build):
     with pytest.raises(ValueError, match="at least|needs"):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import meshio
+import numpy as np
 import pytest
 from made_results import made_solution
 
@@ -177,14 +179,164 @@ def test_bad_problem_files_are_one_line_and_2(file, calls, capsys, content, text
 
 def test_info_shows_the_statement_before_training(file, monkeypatch, capsys):
     planned = SimpleNamespace(
-        form="strong", reason="it is smooth", network_text="KAN [2, 4, 4, 1]", n_points=400, terms=["laplace"]
-    )
+        form="strong", reason="it is smooth", network_text="KAN [2, 4, 4, 1]", n_points=400, terms=["laplace"],
+        left_open="a constant of u", materials="steel, air", singular=["r^0.5 at (0, 0)"], periodic=("x",),
+    )  # fmt: skip
     monkeypatch.setattr(cli, "plan", lambda problem, network, form: planned)
     assert cli.main(["info", "saddle.py", "--set", "cells=2"]) == 0
     out = capsys.readouterr().out
-    for part in ("cells=2", "laplace: -k*div(", "8 triangles", "left (2 facets)", "x in [-1, 1]",
+    for part in ("steel, air", "r^0.5 at (0, 0)", "in x, exactly", "cells=2", "up to: a constant of u", "laplace: -k*div(", "8 triangles", "left (2 facets)", "x in [-1, 1]",
                  "strong, since it is smooth", "KAN [2, 4, 4, 1]", "400", "guess 2, between 0 and inf"):  # fmt: skip
         assert part in out
+
+
+PROBLEMS = Path(__file__).parents[1] / "problems"
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("poisson_lshape", ["singular  r^0.667, r^1.33 at (0, 0), opening 270 degrees"]),
+        ("crack_mode_iii", ["r^0.5, r^1.5 at (0, 0), opening 360 degrees"]),
+        ("periodic_cell", ["materials  inclusion, matrix", "periodic   in x, y, exactly", "a constant of T"]),
+    ],
+)
+def test_info_shows_what_the_trial_space_has(capsys, name, texts):
+    assert cli.main(["info", str(PROBLEMS / f"{name}.py")]) == 0
+    out = capsys.readouterr().out
+    assert all(text in out for text in texts) and "straight facets" not in out
+
+
+HOLES = """
+import numpy as np
+import kinn
+from kinn import div, grad
+
+def problem():
+    whole = kinn.Mesh.box((0, 0), (1, 1), cells=16)
+    away = abs(abs(whole.points[whole.cells].mean(axis=1) - 0.5) - 0.25).max(axis=1)  # from four square holes
+    used, cells = np.unique(whole.cells[away > 0.125], return_inverse=True)
+    mesh = kinn.Mesh(whole.points[used], cells.reshape(-1, 3), "triangle")
+    u = kinn.Field("u", mesh)
+    return kinn.Problem(mesh, {"p": -div(grad(u)) - 1}, [kinn.Dirichlet(u, 0, on="boundary")])
+"""
+
+
+def test_info_says_how_many_corners_are_left_out(tmp_path, capsys):
+    (tmp_path / "holes.py").write_text(HOLES)
+    assert cli.main(["info", str(tmp_path / "holes.py")]) == 0
+    out = capsys.readouterr().out
+    assert out.count("opening 270 degrees") == 6
+    assert "none at 10 more corners: the 6 most singular ones have them" in out  # of four times four
+
+
+DISK = """
+import numpy as np
+import kinn
+from kinn import div, grad
+
+def problem(n=24):
+    turn = 2 * np.pi * np.arange(n) / n
+    points = np.concatenate([np.stack([np.cos(turn), np.sin(turn)], 1), [[0, 0]]])
+    mesh = kinn.Mesh(points, [[k, (k + 1) % n, n] for k in range(n)], "triangle")
+    u = kinn.Field("u", mesh)
+    return kinn.Problem(mesh, {"p": -div(grad(u)) - 1}, [kinn.Dirichlet(u, 0, on="boundary")])
+"""
+
+
+def test_straight_edges_along_a_curve_are_reported(tmp_path, monkeypatch, capsys):
+    (tmp_path / "disk.py").write_text(DISK)
+    assert cli.main(["info", str(tmp_path / "disk.py")]) == 0
+    error = (1 - np.cos(np.pi / 24)) / 2
+    text = f"straight facets approximate a curve to {error:.1g} of the extent; use a second-order mesh (gmsh -order 2)"
+    assert text in capsys.readouterr().out
+    monkeypatch.setattr(cli, "solve", lambda problem, **_: made_solution(problem, [lambda a, b: a + b]))
+    assert cli.main(["solve", str(tmp_path / "disk.py"), "-o", str(tmp_path / "run")]) == 0
+    assert text in " ".join(capsys.readouterr().out.split())
+
+
+def test_singular_functions_can_be_left_out(file, calls):
+    for option, wanted in (([], True), (["--no-singular"], False)):
+        assert cli.main(["solve", "saddle.py", "--quiet", *option]) == 0
+        assert calls[-1]["singular"] is wanted
+
+
+DERIVED = (
+    FILE
+    + """
+def derived(problem):
+    (u,) = problem.components
+    return {"steepness": u.diff(problem.mesh.coordinates[0]), "gradient u": grad(u)}
+"""
+)
+
+
+def test_derived_expressions_are_written_compared_and_drawn(file, calls, capsys):
+    file.write_text(DERIVED)
+    assert cli.main(["solve", "saddle.py", "-o", "run", "--json", "out.json"]) == 0
+    made = json.loads((file.parent / "out.json").read_text())
+    assert made["derived"] == {"steepness": pytest.approx(0.5), "gradient u": pytest.approx(0.5)}
+    assert "steepness" in capsys.readouterr().out
+    written = meshio.read(file.parent / "run" / "fields.vtu")
+    assert written.point_data["steepness"] == pytest.approx(2 * written.points[:, 0])
+    assert written.point_data["gradient u"].shape == (len(written.points), 3)
+    assert cli.main(["plot", "run", "gradient u"]) == 0 and (file.parent / "run" / "gradient_u.png").is_file()
+    file.write_text(
+        FILE.split("def reference")[0] + "def derived(problem):\n    return {'twice': 2 * problem.components[0]}"
+    )
+    assert cli.main(["solve", "saddle.py", "-o", "other", "--json", "out.json", "--quiet"]) == 0
+    assert json.loads((file.parent / "out.json").read_text())["derived"] == {}
+    assert "twice" in meshio.read(file.parent / "other" / "fields.vtu").point_data
+
+
+@pytest.mark.parametrize(
+    ("returned", "text"),
+    [
+        ("[1]", "derived() in saddle.py returned a list; return a dict"),
+        ("{'u': 2}", "derived() in saddle.py names 'u', which is taken; choose another name"),
+        ("{'x': 2}", "names 'x', which is taken"),
+        ("{'s': 'w'}", "'w' is no field and no parameter of the problem"),
+        ("{'s': len}", "is no expression"),
+    ],
+)
+def test_derived_that_does_not_fit_is_refused_before_training(file, calls, capsys, returned, text):
+    file.write_text(FILE + f"def derived(problem):\n    return {returned}")
+    assert cli.main(["solve", "saddle.py"]) == 2
+    err = capsys.readouterr().err
+    assert text in err and err.count("\n") == 1 and not calls
+
+
+MOVING = """
+from kinn.geometry import Interval, Mesh
+from kinn.statement import Dirichlet, Field, Problem, div, grad
+
+def problem():
+    mesh = Mesh.box(0, 1, cells=3) * Interval("t", 0, 2, cells=2)
+    u = Field("u", mesh)
+    return Problem(mesh, {"heat": u.diff(mesh.coordinates[1]) - div(grad(u))}, [Dirichlet(u, 0, on="left")])
+"""
+
+
+def test_time_is_a_series_and_can_be_held(file, calls, capsys):
+    (file.parent / "moving.py").write_text(MOVING)
+    assert cli.main(["solve", "moving.py", "-o", "run"]) == 0
+    run = file.parent / "run"
+    frames = sorted(run.glob("series_*.vtu"))
+    assert len(frames) == 11 and (run / "series.pvd").is_file()
+    # the field (2 x - 1)^2 - (t - 1)^2 on the rod at t = 0.6
+    frame = meshio.read(frames[3])
+    assert frame.point_data["u"] == pytest.approx((2 * frame.points[:, 0] - 1) ** 2 - 0.16)
+    out = capsys.readouterr().out
+    assert "series.pvd" in out and "series_000.vtu" not in out
+    assert cli.main(["plot", "run", "u", "--at", "t=0.5"]) == 0 and (run / "u_t=0.5.png").is_file()
+    assert cli.main(["plot", "run", "u", "--at", "t=[0, 1]", "-o", "two.png"]) == 0
+    capsys.readouterr()
+    for value, text in (
+        ("t", "--at 't' is not of the form NAME=VALUE; write for instance --at t=0.5"),
+        ("s=1", "'s' is no coordinate of the mesh; it has: 'x', 't'"),
+        ("t=3", "t=3 lies outside the mesh"),
+    ):
+        assert cli.main(["plot", "run", "u", "--at", value]) == 2 and text in capsys.readouterr().err
 
 
 def test_plot_draws_from_a_finished_run(file, calls, capsys):
@@ -230,5 +382,5 @@ def test_the_package_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "kinn", "solve", "--help"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     for option in ("--network", "--form", "--seed", "--set", "--device", "--threads", "--tolerance", "--steps",
-                   "--time-limit", "--output", "--json", "--quiet"):  # fmt: skip
+                   "--time-limit", "--output", "--resume", "--no-singular", "--json", "--quiet"):  # fmt: skip
         assert option in done.stdout

@@ -13,9 +13,9 @@ from kinn.formulations.blocks import NormalEquations
 from kinn.formulations.dual import DualForm
 from kinn.formulations.estimate import ErrorEstimate, estimation_space, nodal_values
 from kinn.formulations.galerkin import GalerkinSpace
-from kinn.formulations.lift import BoxLift
 from kinn.formulations.scaling import initial_surrogate
 from kinn.formulations.surrogate import Surrogate
+from kinn.formulations.trial import Trial
 from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import gauss
 from kinn.networks import ModuleNetwork
@@ -183,10 +183,10 @@ def weak_block(nonlinear, lifted):
         problem = kinn.Problem(mesh, {"p": -div((1 + u**2) * grad(u)) - 1}, [kinn.Dirichlet(u, x, on="boundary")])
     else:
         problem, _ = exchange(mesh, sp.sin(x + y) + 2, nonlinear)
-    surrogate = initial_surrogate(problem, network_of("chebyshev", 2), BoxLift.of(problem) if lifted else None, LIKE)
+    surrogate = initial_surrogate(problem, network_of("chebyshev", 2), Trial.of(problem) if lifted else Trial(), LIKE)
     unknowns = Unknowns.at_guess(problem, surrogate)
     form, unknowns.surrogate = DualForm.prepare(problem, weak_terms(problem), surrogate, unknowns.parameters())
-    (block,) = form.blocks(unknowns.surrogate, 0, seed=0)
+    (block,) = form.blocks(unknowns, 0, seed=0)
     return block, unknowns
 
 
@@ -207,33 +207,55 @@ def test_gradient_and_gauss_newton_matrix_of_the_weak_loss(nonlinear, lifted):
         for side in (1, -1):
             unknowns.assign(theta + side * step * direction)
             losses.append(block.loss(unknowns))
-            rows.append(block.rows(unknowns))  # type: ignore[attr-defined]
+            rows.append(correction_of(block, unknowns))
         unknowns.assign(theta)
         slope = (losses[0] - losses[1]) / (2 * step)
         assert abs(slope - (gradient @ direction).item()) < 1e-6 * gradient.norm() * direction.norm()
-        # the matrix is the squared norm of the residual's derivative: misfits are affine in the rows
-        residual = (rows[0][0] - rows[1][0]) / (2 * step)
-        misfits = [(a - b) / (2 * step) for a, b in zip(rows[0][1], rows[1][1], strict=True)]
-        parts = zip(block.norms_of(residual, misfits), block.factors, strict=True)  # type: ignore[attr-defined]
-        expected = sum((a * f) ** 2 + (b * g) ** 2 for (a, b), (f, g) in parts)
+        # the matrix is the squared norm of the derivative of the correction
+        change = (rows[0] - rows[1]) / (2 * step)
+        expected = change @ (block.correction.metric @ change)  # type: ignore[attr-defined]
         assert abs(direction @ total.gram @ direction - expected) < 1e-6 * expected
 
 
-def test_the_weak_loss_is_the_energy_of_the_error():
-    """For -lap u the dual norm of the residual and the boundary norm add up to the energy of the error, elements seen."""
+def correction_of(block, unknowns):
+    residual, misfit = block.residuals(unknowns)
+    return block.correction(residual.numpy(), misfit.numpy())
+
+
+@pytest.mark.parametrize("stiffness, wind", [(1, 0), (1e4, 0), (1, 30)])
+def test_the_weak_loss_is_the_squared_norm_of_the_error(stiffness, wind):
+    """Where the error is a finite element function, the loss is its relative H1 norm, whatever the equation."""
     mesh = kinn.Mesh.box((0, 0), (1, 1), cells=4)
     x, y = mesh.coordinates
     u = kinn.Field("u", mesh)
-    length = float(mesh.scale.max())
     exact = x * y + x**2
-    equation = -div(grad(u)) + u / length**2 - exact / length**2 + 2
-    problem = kinn.Problem(mesh, {"p": equation}, [kinn.Dirichlet(u, exact, on="boundary")])
-    unknowns = trial(problem, exact + x**2 - x * y)  # the error is a finite element function
+    source = -stiffness * 2 + wind * exact.diff(x)
+    equation = -div(stiffness * grad(u)) + wind * u.diff(x) - source
+    problem = kinn.Problem(mesh, {"p": equation}, [kinn.Dirichlet(u, exact, on="boundary")], exact={u: exact})
+    problem.verify()
+    unknowns = trial(problem, exact + x**2 - 3 * x * y)
     form, _ = DualForm.prepare(problem, weak_terms(problem), unknowns.surrogate, unknowns.parameters())
-    (block,) = form.blocks(unknowns.surrogate, 0, seed=0)
-    (interior, boundary), (dual, trace) = form.factors[0], block.norms_of(*block.rows(unknowns))[0]  # type: ignore[attr-defined]
+    (block,) = form.blocks(unknowns, 0, seed=0)
     space = block.space  # type: ignore[attr-defined]
-    energy = space.norm(nodal_values(trial(problem, x**2 - x * y).surrogate, space))[0]
-    # the residual of the discrete harmonic part vanishes at free nodes: the two are orthogonal
-    assert abs(np.hypot(dual, trace) - energy) < 1e-10 * energy
-    assert interior > 0 and boundary > 0
+    error, size = (space.norm(nodal_values(trial(problem, f).surrogate, space))[0] for f in (x**2 - 3 * x * y, exact))
+    assert block.loss(unknowns) == pytest.approx((error / size) ** 2, rel=1e-10)
+    e = correction_of(block, unknowns)
+    assert np.abs(e + nodal_values(trial(problem, x**2 - 3 * x * y).surrogate, space)).max() < 1e-12
+
+
+def test_without_an_inverse_the_inner_product_stands_in():
+    """Equal-order elements for Stokes are singular: the loss is then the dual norm of the residual."""
+    mesh = kinn.Mesh.box((0, 0), (1, 1), cells=3)
+    u, p = kinn.Field("u", mesh, components=2), kinn.Field("p", mesh)
+    stress = grad(u) - p * sp.eye(2)
+    problem = kinn.Problem(
+        mesh, {"balance": -div(stress), "mass": div(u)}, [kinn.Dirichlet(u, [1, 0], on="top"),
+        kinn.Dirichlet(u, 0, on=("left", "right", "bottom"))],
+    )  # fmt: skip
+    network = network_of("chebyshev", 2, 3)
+    surrogate = initial_surrogate(problem, network, Trial(), LIKE)
+    unknowns = Unknowns.at_guess(problem, surrogate)
+    form, unknowns.surrogate = DualForm.prepare(problem, weak_terms(problem), surrogate, unknowns.parameters())
+    block = form.blocks(unknowns, 0, seed=0)[0]
+    assert block.correction.singular  # type: ignore[attr-defined]
+    assert 0 < block.loss(unknowns) < 1e3

@@ -8,10 +8,10 @@ from oracles import NETWORKS, network_of, rows_of
 import kinn
 from kinn import div, grad
 from kinn.formulations.blocks import NormalEquations, PointBlock, chunk_size
-from kinn.formulations.lift import BoxLift
 from kinn.formulations.program import Program
 from kinn.formulations.scaling import initial_surrogate
 from kinn.formulations.system import System
+from kinn.formulations.trial import Trial
 from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import Points
 
@@ -34,7 +34,7 @@ def statement(lifted):
 
 
 def unknowns_of(problem, network):
-    surrogate = initial_surrogate(problem, network, BoxLift.of(problem), LIKE)
+    surrogate = initial_surrogate(problem, network, Trial.of(problem), LIKE)
     surrogate.amplitude[:] = torch.tensor([0.8, 2.5])
     return Unknowns.at_guess(problem, surrogate)
 
@@ -166,7 +166,7 @@ def test_single_precision_stays_single():
     u = kinn.Field("u", mesh)
     problem = kinn.Problem(mesh, {"p": -div(grad(u)) - 1}, [kinn.Dirichlet(u, 0, on="left")])
     network = network_of("chebyshev", 2).to(torch.float32)
-    surrogate = initial_surrogate(problem, network, BoxLift.of(problem), LIKE.float())
+    surrogate = initial_surrogate(problem, network, Trial.of(problem), LIKE.float())
     unknowns = Unknowns.at_guess(problem, surrogate)
     block = PointBlock("p", Program([(-div(grad(u)) - 1).doit()], problem), points(problem, 5), surrogate)
     rows, jacobian = block.jacobian(unknowns, slice(0, 5))

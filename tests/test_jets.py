@@ -7,7 +7,7 @@ import pytest
 import torch
 from oracles import BASES, NETWORKS, all_indices, derivative, network_of, plain
 
-from kinn.networks import KAN, JetSpace, jets
+from kinn.networks import KAN, JetSpace, Tape, jets
 from kinn.networks.activations import silu, tanh
 from kinn.networks.jets import closure, partitions
 
@@ -44,6 +44,64 @@ def test_modules_agree_with_reverse_mode_too():
     space = JetSpace.of([(1, 2)], 2)
     found = network.jets(x.detach(), space)[space.position[1, 2]]
     assert (found - value).abs().max() < 1e-12 * value.abs().max()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_functions_have_the_derivatives_of_the_composition(name):
+    outer, inner, x = network_of(name, 3, 2), network_of("mlp", 2, 3), points(2)
+    space, weights, first = JetSpace.of([(4, 0), (2, 2)], 2), list(outer.parameters()), list(inner.parameters())
+    with torch.no_grad():
+        found = outer.compose(inner.jets(x, space), space)
+        assert found.shape == (len(space.indices), len(x), 2)
+        for position, index in enumerate(space.indices):
+            expected = derivative(lambda at: plain(outer)(weights, plain(inner)(first, at)), x, index)
+            assert (found[position] - expected).abs().max() <= 1e-10 * expected.abs().max(), index
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weights_below_a_network_receive_their_gradients_through_it(name):
+    outer, inner, x = network_of(name, 3, 2), network_of("mlp", 2, 3), points(2)
+    space, weights = JetSpace.of([(2, 0)], 2), list(inner.parameters())
+    found = torch.autograd.grad(outer.compose(inner.jets(x, space), space)[-1].sum(), weights)
+    upper = list(outer.parameters())
+    expected = torch.func.grad(
+        lambda lower: derivative(lambda at: plain(outer)(upper, plain(inner)(lower, at)), x, (2, 0)).sum()
+    )(weights)
+    for one, other in zip(found, expected, strict=True):
+        assert (one - other).abs().max() <= 1e-10 * other.abs().max()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_tapes_give_the_jacobian_of_a_composition(name):
+    outer, inner, x = network_of(name, 3, 2), network_of("mlp", 2, 3), points(2)
+    space, tape = JetSpace.of([(1, 1)], 2), Tape()
+    output = outer.compose(inner.jets(x, space, tape), space, tape)
+    found = tape.jacobian(torch.autograd.grad(output[-1].prod(-1).sum(), tape.outputs))
+
+    def rows(lower, upper):
+        return derivative(lambda at: plain(outer)(upper, plain(inner)(lower, at)), x, (1, 1)).prod(-1)
+
+    lower, upper = (list(network.parameters()) for network in (inner, outer))
+    blocks = [*torch.func.jacrev(rows, 0)(lower, upper), *torch.func.jacrev(rows, 1)(lower, upper)]
+    expected = torch.cat([block.flatten(1) for block in blocks], 1)
+    assert (found - expected).abs().max() <= 1e-10 * expected.abs().max()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_jets_of_the_inputs_that_happen_to_vanish_have_gradients(name):
+    network, x, space = network_of(name, 2), points(2), JetSpace.of([(2, 0)], 2)
+    inputs = space.coordinates(x).requires_grad_()
+    (slope,) = torch.autograd.grad(network.compose(inputs, space)[-1].sum(), inputs)
+    # d^2 N(g) = N' g'' + N'' g' g': what multiplies g'' is the gradient of the network
+    expected = network.jets(x, JetSpace.of([(1, 0), (0, 1)], 2))[1:, :, 0].T
+    assert (slope[-1] - expected).abs().max() < 1e-12 * expected.abs().max()
+
+
+def test_modules_may_stand_on_a_single_point_at_the_origin():
+    network = network_of("module", 2)
+    x, space = torch.zeros(1, 2, dtype=torch.float64), JetSpace.of([], 2)
+    assert torch.equal(network.jets(x, space)[0], network(x))
+    assert network(x).abs().max() < 1e-15
 
 
 def test_a_partial_space_gives_the_same_derivatives_as_the_full_one():

@@ -10,6 +10,7 @@ import kinn
 from kinn import div, grad
 from kinn.formulations.lift import BoxLift
 from kinn.formulations.scaling import initial_surrogate
+from kinn.formulations.trial import Trial
 from kinn.geometry import sample
 from kinn.networks import JetSpace
 
@@ -66,7 +67,7 @@ def test_a_network_with_any_weights_takes_the_boundary_values(make):
     mesh = make()
     problem = problem_of(mesh, smooth(mesh))
     lift = lift_of(problem)
-    surrogate = initial_surrogate(problem, network_of("gaussian", mesh.dimension), lift, LIKE)
+    surrogate = initial_surrogate(problem, network_of("gaussian", mesh.dimension), Trial(lift), LIKE)
     exact = sp.lambdify(mesh.coordinates, smooth(mesh))
     carried = [condition.on for condition in problem.conditions]
     facets = mesh.facets_of([name for names in carried for name in names])
@@ -155,7 +156,7 @@ def test_components_are_lifted_one_by_one():
     equations = {"p": kinn.div(grad(u)) + u}
     problem = kinn.Problem(mesh, equations, [kinn.Dirichlet(u[1], x + y, on="top")])
     lift = lift_of(problem)
-    surrogate = initial_surrogate(problem, network_of("mlp", 2, 2), lift, LIKE)
+    surrogate = initial_surrogate(problem, network_of("mlp", 2, 2), Trial(lift), LIKE)
     surrogate.amplitude[:] = 2.0
     top = torch.stack([torch.linspace(0, 2, 9, dtype=torch.float64), torch.full((9,), 2.0, dtype=torch.float64)], 1)
     first, second = surrogate.values(top, ((0, (0, 0)), (1, (0, 0))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import astuple
+from pathlib import Path
 from types import SimpleNamespace
 
 import meshio
@@ -12,8 +13,10 @@ import pytest
 import sympy as sp
 from made_results import made_solution
 
+from kinn.formulations.null_space import null_space
 from kinn.geometry import Interval, Mesh
-from kinn.report.errors import Comparison, errors, floating_components
+from kinn.report.balance import flux_jumps
+from kinn.report.errors import Comparison, errors
 from kinn.report.export import write
 from kinn.report.plots import plot_error, plot_field, plot_history, plot_residual
 from kinn.report.quantities import quantities
@@ -22,7 +25,9 @@ from kinn.report.reference import Reference
 from kinn.report.tables import comparison_lines, describe, parameter_text
 from kinn.result import Estimated
 from kinn.statement import (
+    Coefficient,
     Dirichlet,
+    Equation,
     Field,
     Initial,
     Neumann,
@@ -94,8 +99,8 @@ def test_vectors_count_with_their_norm():
 def test_a_constant_that_nothing_holds_is_taken_away():
     n = Neumann(grad(U), grad(EXACT).dot(MESH.normal), on="boundary")
     free = Problem(MESH, [div(grad(U))], [n])
-    assert floating_components(free) == {U} and not floating_components(scalar_problem())
-    assert not floating_components(Problem(MESH, [div(grad(U)) - U], [n]))
+    assert null_space(free).names() == ["a constant of u"] and not len(null_space(scalar_problem()))
+    assert not len(null_space(Problem(MESH, [div(grad(U)) - U], [n])))
     shifted = made_solution(free, [lambda a, b: saddle(a, b) + 5])
     assert errors(shifted, {U: EXACT - 2})["u"].relative_l2 < 1e-12
     p = Field("p", MESH)
@@ -105,7 +110,7 @@ def test_a_constant_that_nothing_holds_is_taken_away():
     }
     flow = Problem(MESH, {k: sp.Matrix(e) if isinstance(e, list) else e for k, e in stokes.items()},
                    [Dirichlet(V, [Y, X], on="boundary")])  # fmt: skip
-    assert {c.field for c in floating_components(flow)} == {"p"}
+    assert null_space(flow).names() == ["a constant of p"]
 
 
 def test_space_time_errors_use_the_spatial_gradient():
@@ -247,7 +252,7 @@ def test_the_record_is_json_with_the_names_of_the_issue(solution, tmp_path):
     assert (
         list(made)
         == (
-            "problem network form seed options n_parameters status seconds steps relative_l2 relative_h1 quantities "
+            "problem network form seed options n_parameters singular status seconds steps relative_l2 relative_h1 derived quantities "
             "estimate check history parameters versions device threads"
         ).split()
     )
@@ -297,3 +302,147 @@ def test_formulas_of_single_components_make_the_reference_of_a_vector():
     assert np.allclose(reference.evaluate(list(V), [[0.5, 0.25]]), [[0.5, 0.75]])
     with pytest.raises(StatementError, match="lacks its component v_1"):
         Reference(problem, {V[0]: X})
+
+
+def halves(cells=4, d=2):
+    """A square or cube of two materials that meet at x = 0, the interface named `contact`."""
+    box = Mesh.box((-1,) * d, (1,) * d, cells=cells)
+    center = box.points[box.cells].mean(axis=1)[:, 0]
+    inner = np.flatnonzero((box.skfem.p[0][box.skfem.facets] == 0).all(axis=0))
+    parts = {"steel": np.flatnonzero(center < 0), "air": np.flatnonzero(center > 0)}
+    return Mesh(box.points, box.cells, box.cell_type, {**box.boundaries, "contact": inner}, parts)
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_the_jump_of_the_flux_between_materials_is_measured(d):
+    mesh = halves(d=d)
+    u, x = Field("u", mesh), mesh.coordinates
+    k = {"steel": 1, "air": 10}
+    equations = {name: Equation(-div(k[name] * grad(u)), on=name) for name in k}
+    problem = Problem(mesh, equations, [Dirichlet(u, 0, on="boundary")])
+    across = made_solution(problem, [lambda a, *b: a + 0 * sum(b)])
+    # fluxes 1 and 10 along x on the two sides: |10 - 1| / sqrt((1 + 100) / 2)
+    assert flux_jumps(across) == {"u": pytest.approx(9 / np.sqrt(50.5))}
+    assert "flux continuous to 1.3e+00" in describe(across.result)
+    along = made_solution(problem, [lambda a, *b: b[0] + 0 * a])
+    assert flux_jumps(along)["u"] < 1e-12
+    right = Reference(problem, {u: sp.Piecewise((x[0], x[0] < 0), (x[0] / 10, True))})
+    assert flux_jumps(right)["u"] < 1e-12
+
+
+def test_interfaces_with_a_condition_and_one_material_are_not_judged():
+    mesh = halves()
+    u = Field("u", mesh)
+    equations = {name: Equation(-div(k * grad(u)), on=name) for name, k in {"steel": 1, "air": 10}.items()}
+    conditions = [Dirichlet(u, 0, on="boundary"), Dirichlet(u, 0, on="contact")]
+    assert not flux_jumps(made_solution(Problem(mesh, equations, conditions), [lambda a, b: a + b]))
+    found = made_solution(Problem(mesh, [div(grad(u))], [Dirichlet(u, 0, on="boundary")]), [lambda a, b: a + b])
+    assert not flux_jumps(found) and "interfaces" not in describe(found.result)
+
+
+def test_a_field_of_one_material_has_no_flux_to_compare():
+    mesh = halves()
+    u, w = Field("u", mesh), Field("w", mesh)
+    steel = Equation([div(grad(u)), div(grad(w))], on="steel")
+    problem = Problem(mesh, {"steel": steel, "air": Equation(3 * div(grad(u)), on="air")}, [])
+    assert flux_jumps(made_solution(problem, [lambda a, b: a + b, lambda a, b: a - b])).keys() == {"u"}
+
+
+def test_each_flux_is_judged_by_its_own_size():
+    mesh = halves()
+    v, w = Field("v", mesh, components=2), Field("w", mesh)
+    stress = {"steel": 1, "air": 3}
+    equations = {name: Equation(list(div(k * grad(v))) + [div(grad(w))], on=name) for name, k in stress.items()}
+    problem = Problem(mesh, equations, [Dirichlet(f, 0, on="boundary") for f in (v, w)])
+    found = made_solution(problem, [lambda a, b: 1e6 * b, lambda a, b: 1e-6 * a, lambda a, b: a])
+    jumps = flux_jumps(found)
+    assert jumps["v_0"] < 1e-9 and jumps["w"] < 1e-9 and jumps["v_1"] == pytest.approx(2 / np.sqrt(5))
+    assert "v_0" in describe(found.result)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_integrals_over_named_parts_obey_the_divergence_theorem(d):
+    mesh = halves(cells=2, d=d)
+    u = Field("u", mesh)
+    # u = x^2 + 2 x: grad u . n integrates to 2 over the volume, 0 at x = -1 and 4 at x = 1, 2 at the interface
+    # doit: an equation without div has no weak form, so that its flux is integrated as it is
+    problem = Problem(mesh, [div(grad(u)).doit() - 2], [])
+    found = made_solution(problem, [lambda a, *b: a**2 + 2 * a + 0 * sum(b)])
+    flux, side = grad(u).dot(mesh.normal), 2.0 ** (d - 1)
+    for some in (found, Reference(found.problem, {u: mesh.coordinates[0] ** 2 + 2 * mesh.coordinates[0]})):
+        assert some.integral(flux) == pytest.approx(4 * side) == some.integral(div(grad(u)))
+        assert some.integral(flux, over="left") == pytest.approx(0, abs=1e-10)
+        assert some.integral(flux, over=["left", "right"]) == pytest.approx(4 * side)
+        assert some.integral(u, over="right") == pytest.approx(3 * side)
+        assert some.integral(1, over="steel") == pytest.approx(side)
+        assert some.integral(flux, over="contact", side="steel") == pytest.approx(2 * side)
+        assert some.integral(flux, over="contact", side="air") == pytest.approx(-2 * side)
+    table = quantities(
+        {"out": lambda s: s.integral(flux, over="right")}, found, Reference(found.problem, {u: 0 + u.args[0] ** 2})
+    )
+    assert table["out"] == pytest.approx({"value": 4 * side, "reference": 2 * side, "relative_error": 1.0})
+    with pytest.raises(StatementError, match="'steel' is no boundary, so "):
+        found.integral(flux, over="steel")
+    with pytest.raises(StatementError, match="has 2 entries; an integral takes a scalar"):
+        found.integral([u, u])
+    with pytest.raises(StatementError, match="two senses; give side=, the subdomain it points out of; it has: 'steel'"):
+        found.integral(flux, over="contact")
+    with pytest.raises(StatementError, match="'left' has facets without subdomain 'air' on exactly one"):
+        found.integral(flux, over="left", side="air")
+    with pytest.raises(StatementError, match="'stel' names no part of the mesh"):
+        found.integral(u, over="stel")
+
+
+def test_values_on_an_interface_are_those_of_its_side():
+    mesh = halves()
+    u = Field("u", mesh)
+    k = Coefficient("k", mesh, {"steel": 1.0, "air": 10.0})
+    found = made_solution(Problem(mesh, [div(k * grad(u))], [Dirichlet(u, 0, on="boundary")]), [lambda a, b: a + 0 * b])
+    flux = k * grad(u).dot(mesh.normal)
+    assert found.integral(flux, over="contact", side="steel") == pytest.approx(2)
+    assert found.integral(flux, over="contact", side="air") == pytest.approx(-20)
+    assert found.integral(k, over="contact", side="air") == pytest.approx(20)
+    assert flux_jumps(found)["u"] == pytest.approx(9 / np.sqrt(50.5))
+    reference = Reference(found.problem, {u: mesh.coordinates[0]})
+    np.testing.assert_allclose(reference.evaluate(k * grad(u), [[-0.5, 0], [0.5, 0]]), [[1, 0], [10, 0]])
+
+
+def test_derived_quantities_have_errors_of_their_own(tmp_path):
+    problem = vector_problem()
+    found = made_solution(problem, [saddle, lambda a, b: a])
+    slope = grad(V)
+    mises = sp.sqrt(slope[0, 0] ** 2 + 3 * slope[0, 1] ** 2)
+    wanted = {"von_mises": mises, "slope": slope}
+    table = found.error({V: [sp.Rational(5, 4) * EXACT, X]}, expressions=wanted)
+    assert set(table) == {"v", "von_mises", "slope"}
+    assert table["von_mises"].relative_l2 == pytest.approx(1 / 5) and table["von_mises"].relative_h1 is None
+    assert table["von_mises"].maximum == pytest.approx(1 / 5)
+    assert table["slope"].relative_l2 == pytest.approx(np.sqrt(8 / 3 / 16 / (8 / 3 * 25 / 16 + 1)), rel=1e-3)
+    comparison = Comparison(problem, {V: [2 * EXACT, 2 * X]}, n=500, derived=wanted)
+    assert set(comparison.errors(found)) == {"v"} and set(comparison.derived(found)) == set(wanted)
+    derived = comparison.derived(found)
+    made = record(found.result, problem="p", options={}, device="cpu", threads=1, derived=derived)
+    assert made["derived"] == {"von_mises": pytest.approx(0.5), "slope": pytest.approx(0.5)}
+    with pytest.raises(StatementError, match="is a function without derivatives"):
+        found.error({V: lambda p: p}, expressions=wanted)
+    with pytest.raises(StatementError, match="'v' is a field already; give the expression another name"):
+        found.error({V: [X, Y]}, expressions={"v": mises})
+    with pytest.raises(StatementError, match="'none' of the reference is zero everywhere"):
+        found.error({V: [X, X]}, expressions={"none": slope[0, 1]})
+    with pytest.raises(StatementError, match="'log' of the reference is not finite at"):
+        found.error({V: [X, X]}, expressions={"log": sp.log(V[0])})
+
+
+@pytest.mark.parametrize("name", ["plate_with_hole", "conduction_3d"])
+def test_fluxes_through_curved_boundaries_obey_the_divergence_theorem(name):
+    mesh = Mesh.read(Path(__file__).parents[1] / "problems" / "meshes" / f"{name}.msh")
+    u = Field("u", mesh)
+    problem = Problem(mesh, [div(grad(u)).doit()], [])  # has no weak form: its flux is integrated as it is
+    found = made_solution(problem, [lambda *a: sum((k + 1) * x**2 for k, x in enumerate(a))])
+    flux = grad(u).dot(mesh.normal)
+    whole = found.integral(div(grad(u)))
+    assert found.integral(flux) == pytest.approx(whole, rel=1e-10)
+    assert sum(found.integral(flux, over=part) for part in mesh.boundaries) == pytest.approx(whole, rel=1e-10)
+    axes = found.plot(u) if mesh.dimension == 2 else found.plot(u, z=0.02)  # the chords of a hole lie in it
+    low, high = axes.collections[0].get_clim()
+    assert low < 0.2 and high == pytest.approx(sum(range(1, mesh.dimension + (mesh.dimension == 2))), rel=0.01)

@@ -145,7 +145,6 @@ def test_reasons_for_no_weak_form():
         ([div(grad(div(grad(U))))], "a third derivative of u under a div"),
         ([div(grad(U)) ** 2], "nonlinearly"),
         ([div(grad(U)) + v], "1 equations for 2 unknowns"),
-        ([Equation(div(grad(U)), on="steel"), div(grad(U))], "in subdomains only"),
     ]:
         with pytest.raises(NoWeakForm, match=reason):
             weak_terms(Problem(MESH, equations))

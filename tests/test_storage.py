@@ -120,7 +120,7 @@ def test_a_failed_save_leaves_the_earlier_file(saved, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(storage.os, "fsync", fail)
+    monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(StatementError, match="cannot write .*No space left on device"):
         made_solution(problem(), [saddle], seed=7).save(saved)
     assert saved.read_bytes() == before and [p.name for p in saved.parent.iterdir()] == ["s.kinn"]

@@ -12,8 +12,10 @@ import torch
 from kinn.formulations.estimate import cell_errors, relative_h1
 from kinn.formulations.factor import Factor, SingularTangent
 from kinn.formulations.galerkin import GalerkinSpace
+from kinn.formulations.growth import grown
 from kinn.formulations.program import Program
-from kinn.geometry import graded
+from kinn.formulations.settling import Settling, Unsettled
+from kinn.geometry.cells import shape_functions
 from kinn.statement.errors import StatementError, suggest
 from kinn.statement.problem import Problem
 from kinn.statement.terms import weak_terms
@@ -27,7 +29,7 @@ class FemSolution:
 
     Attributes:
         problem, mesh: the statement and the mesh that the last refinement reached.
-        coefficients: nodal values (components, N).
+        coefficients: nodal values (components, n).
         estimate: relative H1 error, from the difference to the solution on the mesh refined once.
         seconds, n_unknowns: cost of the whole solve, and size of its last system.
     """
@@ -64,27 +66,27 @@ class FemSolution:
         values = program(z, at, n, self._parameters, program.tabulate(at)).numpy().T
         return values if many else values[:, 0]
 
-    def _jets(self, x: np.ndarray, jets: tuple[tuple[int, tuple[int, ...]], ...]) -> np.ndarray:
+    def _jets(
+        self, x: np.ndarray, jets: tuple[tuple[int, tuple[int, ...]], ...], cells: np.ndarray | None = None
+    ) -> np.ndarray:
         if any(sum(index) > 1 for _, index in jets):
             raise StatementError(
                 "a finite element solution has no second derivatives; ask for fields and first derivatives"
             )
-        cells = self.mesh.locate(x)
+        cells = self.mesh.locate(x) if cells is None else cells
         outside = np.flatnonzero(cells < 0)
         if len(outside):
             raise StatementError(
                 f"{len(outside)} of {len(x)} points lie outside the mesh, the first at {x[outside[0]]}"
             )
-        basis = self.space.basis
-        local = basis.mapping.invF(x.T[:, :, None], tind=cells)
-        dofs = np.asarray(basis.element_dofs)[:, cells]
+        place, jacobian = self.mesh.reference(x, cells)
+        shapes, slopes = shape_functions(np.asarray(self.space.basis.elem.doflocs), place)
+        slopes = slopes @ np.linalg.inv(jacobian)
+        dofs = self.space.dofs[cells]
         rows = np.zeros((len(jets), len(x)))
-        functions = [basis.elem.gbasis(basis.mapping, local, i, tind=cells)[0] for i in range(len(dofs))]
         for row, (component, index) in enumerate(jets):
-            values = self.coefficients[component]
-            for i, phi in enumerate(functions):
-                shape = np.asarray(phi)[:, 0] if not any(index) else np.asarray(phi.grad)[index.index(1), :, 0]
-                rows[row] += values[dofs[i]] * shape
+            functions = slopes[:, :, index.index(1)] if any(index) else shapes
+            rows[row] = (self.coefficients[component][dofs] * functions).sum(axis=1)
         return rows
 
 
@@ -96,7 +98,8 @@ def solve(
 
     The error is the difference to the solution on the mesh refined once, as a relative H1 norm; cells that hold most of it
     are refined (Doerfler, doi:10.1137/0733054), so that the mesh becomes graded towards re-entrant corners. Parameters take
-    the values given, or their guesses. Nonlinear statements are solved by Newton's method.
+    the values given, or their guesses. Nonlinear statements are solved by Newton's method. What no condition determines (a
+    constant, a rigid motion) has no part in the solution, in L2; conditions on integrals settle it if they say what it is.
 
     Raises StatementError for a statement without a weak form, and where Newton's method fails.
 
@@ -105,8 +108,9 @@ def solve(
     begin = time.perf_counter()
     problem.check()
     weak = weak_terms(problem)
-    if weak.other:
-        raise StatementError(f"no FEM: {weak.other[0].name!r} is a general condition; use Dirichlet, Neumann or Robin")
+    general = [term for term in weak.other if term.kind != "integral"]
+    if general:
+        raise StatementError(f"no FEM: {general[0].name!r} is a general condition; use Dirichlet, Neumann or Robin")
     given = parameters or {}
     for name in given:
         if name not in problem.parameters:
@@ -127,9 +131,13 @@ def solve(
         if estimate < tolerance or 2 * fine.size > LARGEST[mesh.dimension]:
             # the finer solution is at hand and at least as good as its estimate
             return FemSolution(
-                fine, finer.reshape(len(problem.components), -1), values, estimate, time.perf_counter() - begin
+                fine,
+                fine.values(finer).reshape(len(problem.components), -1),
+                values,
+                estimate,
+                time.perf_counter() - begin,
             )
-        mesh = graded(mesh, cell_errors(fine, error, len(mesh.cells)))
+        mesh = grown(mesh, cell_errors(fine, error, len(mesh.cells)), weak)
         following = GalerkinSpace(problem, weak, mesh, order)
         solution = newton(following, values, interpolate(space, solution, following))
         space = following
@@ -141,11 +149,13 @@ def newton(space: GalerkinSpace, parameters: torch.Tensor, start: np.ndarray | N
     free = np.setdiff1d(np.arange(space.size), fixed)
     solution = np.zeros(space.size) if start is None else start.copy()
     solution[fixed] = values
+    settling = Settling(space)
     for _ in range(NEWTON_STEPS):
         jets = space.jets_of(solution)
         residual = space.residual(space.pieces, jets, parameters)[free]
         try:
-            step = Factor(space, space.tangent(jets, parameters), free).solve(-residual)
+            factor = Factor(space, space.tangent(jets, parameters), free)
+            step = factor.solve(-residual)
         except SingularTangent as singular:
             raise StatementError(
                 f"no FEM: the equations of these elements determine no solution ({singular})"
@@ -153,6 +163,13 @@ def newton(space: GalerkinSpace, parameters: torch.Tensor, start: np.ndarray | N
         if not np.isfinite(step).all():
             break
         solution[free] += step
+        if settling:
+            try:
+                motion, _ = settling.shift(factor.null, space.jets_of(solution, settling.pieces), parameters)
+            except Unsettled as unsettled:
+                raise StatementError(f"no FEM: {unsettled}; use Dirichlet, Neumann or Robin") from None
+            solution += motion
+            step = step + motion[free]
         size = np.abs(step).max(initial=0.0)
         if space.problem.is_linear or size <= 1e-10 * max(np.abs(solution).max(), 1e-300):
             return solution
@@ -164,9 +181,13 @@ def newton(space: GalerkinSpace, parameters: torch.Tensor, start: np.ndarray | N
 def interpolate(space: GalerkinSpace, coefficients: np.ndarray, onto: GalerkinSpace) -> np.ndarray:
     """The finite element function at the nodes of another space on the same domain, (size,)."""
     count = len(space.problem.components)
-    solution = FemSolution(space, coefficients.reshape(count, -1), torch.zeros(0), np.inf, 0.0)
+    solution = FemSolution(space, space.values(coefficients).reshape(count, -1), torch.zeros(0), np.inf, 0.0)
     zero = (0,) * space.mesh.dimension
-    return solution._jets(onto.nodes, tuple((c, zero) for c in range(count))).ravel()
+    # at an interface or a slit the value of the side that the degree of freedom belongs to
+    own = np.zeros(onto.n, dtype=np.int64)
+    own[onto.dofs] = np.arange(len(onto.dofs))[:, None]
+    cells = space.mesh.locate(onto.mesh.inward(onto.places, own))
+    return onto.vector(solution._jets(onto.places, tuple((c, zero) for c in range(count)), cells).ravel())
 
 
 __all__ = ["FemSolution", "solve"]

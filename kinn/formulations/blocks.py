@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -71,17 +71,49 @@ class Block(ABC):
         """Add this term's loss, gradient and Gauss-Newton matrix."""
 
 
-class PointBlock(Block):
+class RowBlock(Block):
+    """A term whose rows, and their Jacobian, can be made chunk by chunk."""
+
+    @abstractmethod
+    def residuals(self, unknowns: Unknowns) -> Tensor:
+        """(k, n) weighted residuals."""
+
+    @abstractmethod
+    def parts(self, unknowns: Unknowns) -> list[slice]:
+        """The chunks of points that are treated one after another."""
+
+    @abstractmethod
+    def jacobian(self, unknowns: Unknowns, part: slice) -> tuple[Tensor, Tensor]:
+        """Rows (k n,) of a chunk and their Jacobian (k n, P)."""
+
+    def loss(self, unknowns: Unknowns) -> float:
+        return self.residuals(unknowns).square().sum().item()
+
+    def gradient(self, unknowns: Unknowns) -> tuple[float, Tensor]:
+        loss, gradient = 0.0, unknowns.free.new_zeros(unknowns.size)
+        for part in self.parts(unknowns):
+            rows, jacobian = self.jacobian(unknowns, part)
+            gradient += 2 * jacobian.T @ rows
+            loss += (rows @ rows).item()
+        return loss, gradient
+
+    def accumulate(self, unknowns: Unknowns, into: NormalEquations) -> None:
+        for part in self.parts(unknowns):
+            into.add(*self.jacobian(unknowns, part))
+
+
+class PointBlock(RowBlock):
     """A term whose rows belong to single points.
 
     Args:
         name: the user's name of the term.
         program: its residuals, `k` expressions.
         points: x (n, d), weights that are normalized to sum 1, normals.
-        surrogate: for the tables of its lift; any surrogate of the problem serves.
+        surrogate: for what its trial space fixes at points; any surrogate of the problem serves.
         factor: what one unit of the residual counts.
         target: measured values (n,) that the expression should equal, or None for zero.
         sums: whether the weights are used as they are (data) instead of making a mean.
+        part: the part of the trial space (n,) that each point lies in; found by the cells of the points if it is not given.
     """
 
     def __init__(
@@ -93,6 +125,7 @@ class PointBlock(Block):
         factor: float = 1.0,
         target: Tensor | None = None,
         sums: bool = False,
+        part: Tensor | None = None,
     ) -> None:
         self.name, self.program, self.factor = name, program, factor
         like = surrogate.center
@@ -102,14 +135,15 @@ class PointBlock(Block):
         self.root = (weight if sums else weight / weight.sum()).sqrt()
         self.target = None if target is None else target.to(like)
         self.space = surrogate.space(program.jets)
-        self.lift = surrogate.tabulate(self.x, self.space)
+        if part is None:
+            part = surrogate.trial.part_of(points.x, points.cell)
+        self.fixed = surrogate.tabulate(self.x, self.space, part)
         self.tables = program.tabulate(self.x)
 
     def rows(self, unknowns: Unknowns, part: slice, parameters: Tensor, tape: Tape | None = None) -> Tensor:
         """(k, n) weighted residuals of the points in `part`."""
         x = self.x[part]
-        lift = None if self.lift is None else (self.lift[0][:, part], self.lift[1][:, part])
-        jets = unknowns.surrogate.jets(x, self.space, tape, lift)
+        jets = unknowns.surrogate.jets(x, self.space, tape, self.fixed.at(part))
         z = select(jets, self.program.jets, self.space)
         normal = None if self.normal is None else self.normal[part]
         values = self.program(z, x, normal, parameters, self.tables[:, part])
@@ -128,38 +162,52 @@ class PointBlock(Block):
             parameters = unknowns.parameters()
             return torch.cat([self.rows(unknowns, part, parameters) for part in self.parts(unknowns)], 1)
 
-    def loss(self, unknowns: Unknowns) -> float:
-        return self.residuals(unknowns).square().sum().item()
+    def jacobians(self, unknowns: Unknowns, part: slice) -> Iterator[tuple[Tensor, list[Tensor]]]:
+        """For each of the k residuals its values (n,) and their Jacobian, as blocks (n, .) that follow each other.
 
-    def jacobian(self, unknowns: Unknowns, part: slice) -> tuple[Tensor, Tensor]:
-        """Rows (k n,) and their Jacobian (k n, P): one backward pass for each of the k residuals, none for each point."""
+        One backward pass for each residual, none for each point. The blocks stay apart, since to join them costs as much as to
+        make them.
+        """
         n = len(self.x[part])
         tape = Tape()
         with torch.enable_grad():
             free = unknowns.free[:, None].expand(-1, n).clone().requires_grad_()
             rows = self.rows(unknowns, part, unknowns.parameters(free), tape)
-            blocks = [self._row_jacobian(row, tape, free) for row in rows]
-        # a copy of the Jacobian costs as much as making it: none where there is one residual
-        return rows.detach().flatten(), blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+            wanted = [*tape.outputs, free] if len(free) else tape.outputs
+            for row in rows:
+                adjoints: Sequence[Tensor | None] = [None] * len(wanted)
+                if row.requires_grad:
+                    adjoints = torch.autograd.grad(row.sum(), wanted, retain_graph=True, allow_unused=True)
+                blocks = tape.blocks(adjoints[: len(tape.outputs)])
+                if len(free):
+                    blocks.append((torch.zeros_like(free) if adjoints[-1] is None else adjoints[-1]).T)
+                yield row.detach(), blocks
 
-    def _row_jacobian(self, row: Tensor, tape: Tape, free: Tensor) -> Tensor:
-        wanted = [*tape.outputs, free] if len(free) else tape.outputs
-        adjoints: Sequence[Tensor | None] = [None] * len(wanted)
-        if row.requires_grad:
-            adjoints = torch.autograd.grad(row.sum(), wanted, retain_graph=True, allow_unused=True)
-        if not len(free):
-            return tape.jacobian(adjoints)
-        own = torch.zeros_like(free) if adjoints[-1] is None else adjoints[-1]
-        return tape.jacobian(adjoints[:-1], own.T)
-
-    def gradient(self, unknowns: Unknowns) -> tuple[float, Tensor]:
-        loss, gradient = 0.0, unknowns.free.new_zeros(unknowns.size)
-        for part in self.parts(unknowns):
-            rows, jacobian = self.jacobian(unknowns, part)
-            gradient += 2 * jacobian.T @ rows
-            loss += (rows @ rows).item()
-        return loss, gradient
+    def jacobian(self, unknowns: Unknowns, part: slice) -> tuple[Tensor, Tensor]:
+        """Rows (k n,) and their Jacobian (k n, P)."""
+        found = [(row, torch.cat(blocks, 1)) for row, blocks in self.jacobians(unknowns, part)]
+        return torch.cat([row for row, _ in found]), found[0][1] if len(found) == 1 else torch.cat(
+            [j for _, j in found]
+        )
 
     def accumulate(self, unknowns: Unknowns, into: NormalEquations) -> None:
         for part in self.parts(unknowns):
-            into.add(*self.jacobian(unknowns, part))
+            for row, blocks in self.jacobians(unknowns, part):
+                into.add(row, torch.cat(blocks, 1))
+
+
+class PairBlock(RowBlock):
+    """What has to be equal at pairs of points: the rows of `far` minus those of `near`."""
+
+    def __init__(self, far: PointBlock, near: PointBlock) -> None:
+        self.name, self.far, self.near = far.name, far, near
+
+    def residuals(self, unknowns: Unknowns) -> Tensor:
+        return self.far.residuals(unknowns) - self.near.residuals(unknowns)
+
+    def parts(self, unknowns: Unknowns) -> list[slice]:
+        return self.far.parts(unknowns)
+
+    def jacobian(self, unknowns: Unknowns, part: slice) -> tuple[Tensor, Tensor]:
+        far, near = (block.jacobian(unknowns, part) for block in (self.far, self.near))
+        return far[0] - near[0], far[1] - near[1]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kinn.formulations.blocks import PointBlock
+from kinn.formulations.blocks import PointBlock, RowBlock
+from kinn.formulations.integrals import IntegralBlock, IntegralTerm
 from kinn.formulations.program import Program
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
@@ -24,7 +25,7 @@ class Data:
     """Observations with their programs and the standard deviations in force; `relative` is the smallest noise over spread."""
 
     problem: Problem
-    programs: list[Program]
+    programs: list[Program | IntegralTerm]
     sigmas: list[np.ndarray]
     spreads: list[float]
     relative: float
@@ -34,12 +35,18 @@ class Data:
         sigmas, spreads, ratios = [], [], []
         for data in problem.observations:
             values = np.asarray(data.values)
-            spread = float(np.ptp(values)) or float(np.abs(values).max()) or 1.0
+            # Readings of one number differ by noise alone: their size is what noise is small against.
+            spread = (0.0 if data.is_global else float(np.ptp(values))) or float(np.abs(values).max()) or 1.0
             sigma = np.full(len(values), 0.01 * spread) if data.sigma is None else np.asarray(data.sigma)
             sigmas.append(sigma)
             spreads.append(spread)
             ratios.append(float(sigma.mean()) / spread)
-        programs = [Program([data.expression], problem) for data in problem.observations]
+        programs = [
+            IntegralTerm(f"data {data.name}", [data.expression], problem)
+            if data.is_global
+            else Program([data.expression], problem)
+            for data in problem.observations
+        ]
         return Data(problem, programs, sigmas, spreads, min(ratios, default=1.0))
 
     def residuals(self, unknowns: Unknowns) -> list[np.ndarray]:
@@ -64,18 +71,19 @@ class Data:
 
 
 def data_blocks(
-    problem: Problem, programs: Sequence[Program], surrogate: Surrogate, sigmas: Sequence[np.ndarray], weight: float
-) -> list[PointBlock]:
-    """`weight sum ((f(x_i) - value_i) / sigma_i)^2` for each set of observations."""
-    return [
-        PointBlock(
-            f"data {data.name}",
-            program,
-            Points(np.asarray(data.points), 1 / np.asarray(sigma) ** 2),
-            surrogate,
-            math.sqrt(weight),
-            torch.as_tensor(np.asarray(data.values)),
-            sums=True,
-        )
-        for data, program, sigma in zip(problem.observations, programs, sigmas, strict=True)
-    ]
+    problem: Problem,
+    programs: Sequence[Program | IntegralTerm],
+    surrogate: Surrogate,
+    sigmas: Sequence[np.ndarray],
+    weight: float,
+) -> list[RowBlock]:
+    """`weight sum ((f(x_i) - value_i) / sigma_i)^2` for each set of observations; of integrals f is one number."""
+    blocks: list[RowBlock] = []
+    for data, program, sigma in zip(problem.observations, programs, sigmas, strict=True):
+        factor, values, certain = math.sqrt(weight), np.asarray(data.values), 1 / np.asarray(sigma) ** 2
+        if isinstance(program, IntegralTerm):
+            blocks.append(IntegralBlock(program, surrogate, factor, values, certain))
+            continue
+        points, target = Points(np.asarray(data.points), certain), torch.as_tensor(values)
+        blocks.append(PointBlock(f"data {data.name}", program, points, surrogate, factor, target, sums=True))
+    return blocks

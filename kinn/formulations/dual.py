@@ -1,4 +1,4 @@
-"""The weak form in the dual norm on test spaces that grow with the network."""
+"""The weak form on test spaces that grow with the network."""
 
 from __future__ import annotations
 
@@ -6,23 +6,32 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from scipy import sparse
+from scipy.sparse import linalg
 from torch import Tensor
 
 from kinn.formulations.blocks import Block, PointBlock
-from kinn.formulations.estimate import ErrorEstimate, cell_errors, nodal_values
+from kinn.formulations.correction import Correction
+from kinn.formulations.estimate import ErrorEstimate, cell_errors, jets_on, nodal_values
 from kinn.formulations.form import Form, Judgement
-from kinn.formulations.galerkin import GalerkinSpace
+from kinn.formulations.galerkin import NOWHERE, GalerkinSpace
+from kinn.formulations.growth import grown
+from kinn.formulations.integrals import IntegralBlock, IntegralTerm, measure_integrals, with_offset
+from kinn.formulations.null_space import null_space
+from kinn.formulations.parts import Parts
 from kinn.formulations.program import Program
 from kinn.formulations.scaling import measure, probes_of, sample_term, term_sizes, unit_surrogate, with_amplitude
 from kinn.formulations.strong import CONDITION_WEIGHT
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
-from kinn.formulations.weak import ComponentNorm, WeakBlock
-from kinn.geometry import Mesh, graded
+from kinn.formulations.weak import WeakBlock
+from kinn.geometry import Mesh
 from kinn.statement.problem import Problem
 from kinn.statement.terms import Term, WeakForm
 
 LARGEST_SPACE = 8_000
+LARGEST_JUDGE = {1: 100_000, 2: 60_000, 3: 30_000}  # unknowns of the space that judges, for a factorization in seconds
+SMALLEST_PART = 1e-2  # of the largest component of a vector field: smaller ones get amplitudes of at least that
 
 
 @dataclass
@@ -31,82 +40,149 @@ class DualForm(Form):
 
     Attributes:
         mesh: carries the present test space; `judge` refines it.
-        factors: for each component, what one unit of its dual norm and of its boundary norm counts.
+        parts: of the trial space; elements may jump between them as the trial solutions do.
+        corners: where these are singular.
+        sizes: for each component the H1 norm that its field is expected to have.
+        gains: for each component what one unit of H1 norm makes of the residual in the dual norm.
+        wanted: how many tests the present network needs.
         others: general conditions, which stay mean squares at points, with their sizes.
+        integrals: conditions on integrals, with their sizes.
     """
 
     problem: Problem
     weak: WeakForm
     mesh: Mesh
-    factors: list[tuple[float, float]] = field(default_factory=list)
+    parts: Parts | None = None
+    corners: np.ndarray = field(default_factory=lambda: NOWHERE)
+    sizes: list[float] = field(default_factory=list)
+    gains: list[float] = field(default_factory=list)
+    wanted: int = 1
     others: list[tuple[Term, Program, float]] = field(default_factory=list)
+    integrals: list[tuple[IntegralTerm, float]] = field(default_factory=list)
     _lacking: str = ""
-    _spaces: dict[str, tuple[GalerkinSpace, list[ComponentNorm]]] = field(default_factory=dict, repr=False)
+    _growth: list[np.ndarray] = field(default_factory=list, repr=False)
+    _space: GalerkinSpace | None = field(default=None, repr=False)
+    _correction: Correction | None = field(default=None, repr=False)
 
     @staticmethod
     def prepare(
         problem: Problem, weak: WeakForm, surrogate: Surrogate, parameters: Tensor
     ) -> tuple[DualForm, Surrogate]:
         """Measure the terms; returns the form and the surrogate with the amplitude that they ask for."""
-        form = DualForm(problem, weak, problem.mesh)
-        space, norms = form.tests()
-        rest, changes, sizes = form._measure(space, norms, surrogate, parameters)
-        surrogate = with_amplitude(surrogate, rest, changes)
-        for component, size in enumerate(term_sizes(surrogate, rest, changes)):
-            own = changes[component, component].item()
-            form.factors.append((1 / size, own / max(sizes[component], 1e-300) / size))
-        programs = {term.name: Program(term.expressions, problem) for term in weak.other}
-        if weak.other:
-            at_rest, change = measure(probes_of(problem, weak.other, programs), surrogate, parameters)
+        trial = surrogate.trial
+        form = DualForm(problem, weak, problem.mesh, trial.parts, trial.corners)
+        terms = [*weak.other, *null_space(problem, weak).terms()]
+        numbers = [IntegralTerm(t.name, t.expressions, problem) for t in terms if t.kind == "integral"]
+        surrogate = with_offset(surrogate, numbers, parameters)
+        surrogate = form._measure(surrogate, parameters, numbers)
+        scales = term_sizes(surrogate, *measure_integrals(numbers, surrogate, parameters))
+        form.integrals = list(zip(numbers, scales, strict=True))
+        local = [term for term in weak.other if term.kind != "integral"]
+        programs = {term.name: Program(term.expressions, problem) for term in local}
+        if local:
+            at_rest, change = measure(probes_of(problem, local, programs), surrogate, parameters)
             scales = term_sizes(surrogate, at_rest, change)
-            form.others = [(term, programs[term.name], s) for term, s in zip(weak.other, scales, strict=True)]
+            form.others = [(term, programs[term.name], s) for term, s in zip(local, scales, strict=True)]
         return form, surrogate
 
-    def tests(self) -> tuple[GalerkinSpace, list[ComponentNorm]]:
-        """The test space in use: quadratic elements on the present mesh (linear ones if it is very fine), and its norms."""
-        if self.mesh.identity not in self._spaces:
-            components = len(self.problem.components)
-            order = 1 if len(self.mesh.points) * components > LARGEST_SPACE // 2 else 2
-            space = GalerkinSpace(self.problem, self.weak, self.mesh, order)
-            self._spaces = {self.mesh.identity: (space, [ComponentNorm(space, c) for c in range(components)])}
-        return self._spaces[self.mesh.identity]
+    def tests(self) -> GalerkinSpace:
+        """The test space in use on the present mesh: quadratic elements; linear ones where these would be very many, and in
+        three dimensions as long as the network is small."""
+        nodes = len(self.mesh.points) * len(self.problem.components)
+        solid = self.mesh.dimension == 3 and 2 * nodes >= self.wanted
+        order = 1 if solid or nodes > LARGEST_SPACE // 2 else 2
+        if self._space is None or self._space.mesh is not self.mesh or self._space.order != order:
+            self._space, self._correction = self._galerkin(self.mesh, order), None
+        return self._space
 
-    def _measure(
-        self, space: GalerkinSpace, norms: list[ComponentNorm], surrogate: Surrogate, parameters: Tensor
-    ) -> tuple[Tensor, Tensor, list[float]]:
-        """Dual norms of the residual at rest (c,) and of its change (c, c) with unit components, and these' H1 norms."""
+    def _judging_space(self) -> GalerkinSpace:
+        """Quadratic elements on the present mesh if linear ones test, or on the mesh refined once where that is not too large."""
+        cells, components, d = len(self.mesh.cells), len(self.problem.components), self.mesh.dimension
+        finer = len(self.mesh.points) * 4**d * components <= LARGEST_JUDGE[d]
+        if self.tests().order == 2 and (finer or cells < 2):
+            return self._galerkin(self.mesh.refined())
+        return self._galerkin(self.mesh)
+
+    def _galerkin(self, mesh: Mesh, order: int = 2) -> GalerkinSpace:
+        return GalerkinSpace(self.problem, self.weak, mesh, order, parts=self.parts, corners=self.corners)
+
+    def _measure(self, surrogate: Surrogate, parameters: Tensor, numbers: list[IntegralTerm]) -> Surrogate:
+        """Find sizes and gains; returns the surrogate with the amplitude that the terms ask for.
+
+        The sizes are those of the finite element solution on the problem's mesh, linearized at rest.
+        """
+        space, count = self.tests(), len(self.problem.components)
         still = replace(surrogate, amplitude=torch.zeros_like(surrogate.amplitude))
-        parameters = parameters.detach().cpu().double()
-        found = [still.values(piece.x.to(still.center), piece.program.jets).detach() for piece in space.pieces]
-        jets = [z.to(piece.x) for z, piece in zip(found, space.pieces, strict=True)]
-        residual = space.residual(space.pieces, jets, parameters)
-        tangent = space.tangent(jets, parameters)
-        moved = nodal_values(unit_surrogate(surrogate), space) - nodal_values(still, space)
-        count, n = len(self.problem.components), space.basis.N
-
-        def dual(rows: np.ndarray, component: int) -> float:
-            r = torch.from_numpy(rows[component * n + norms[component].free])
-            return float((r @ norms[component].solve(r)).clamp_min(0).sqrt())
-
-        rest = torch.tensor([dual(residual, c) for c in range(count)])
-        changes = torch.zeros(count, count)
+        values = parameters.detach().cpu().double()
+        jets = jets_on(still, space.pieces)
+        residual, tangent = space.residual(space.pieces, jets, values), space.tangent(jets, values)
+        at_rest, unit = nodal_values(still, space), nodal_values(unit_surrogate(surrogate), space)
+        moved, inner = (unit - at_rest).reshape(count, -1), space.h1
+        scales = np.maximum(space.norm(unit - at_rest), 1e-300)
+        changes = np.zeros((count, count))
         for other in range(count):
-            direction = np.zeros(space.size)
-            direction[other * n : other * n + n] = moved[other * n : other * n + n]
-            change = tangent @ direction
-            for c in range(count):
-                changes[c, other] = dual(change, c)
-        return rest.to(surrogate.center), changes.to(surrogate.center), list(space.norm(moved))
+            direction = np.zeros((count, space.n))
+            direction[other] = moved[other]
+            change = (tangent @ direction.ravel()).reshape(count, -1)
+            changes[:, other] = [dual_norm(h, c) for h, c in zip(inner, change, strict=True)]
+        self.gains = list(np.maximum(np.linalg.norm(changes, axis=1) / scales, 1e-300))
+        self.sizes = [1.0] * count
+        correction = Correction(space, tangent, self.sizes, self.gains)
+        if not correction.singular:
+            fixed, given = space.essential_values(values)
+            e = correction(residual, np.nan_to_num(at_rest[fixed] - given))
+            whole = space.values(at_rest + e).reshape(count, -1)
+            sizes = space.norm(at_rest + e)
+            for components in self.problem.fields.values():
+                places = [self.problem.index(component) for component in components]
+                size = float(np.linalg.norm(sizes[places]))
+                for place in places:
+                    self.sizes[place] = size if size > 0 else 1.0
+            if not self.problem.parameters and not space.without_equation:
+                return fitted(surrogate, whole, space.values(at_rest).reshape(count, -1), self.problem)
+        like = surrogate.center
+        rest = like.new_tensor([dual_norm(h, r) for h, r in zip(inner, residual.reshape(count, -1), strict=True)])
+        own_rest, own_changes = measure_integrals(numbers, surrogate, parameters)
+        surrogate = with_amplitude(
+            surrogate, torch.cat([rest, own_rest]), torch.cat([like.new_tensor(changes), own_changes])
+        )
+        if correction.singular:
+            sizes = term_sizes(surrogate, rest, like.new_tensor(changes))
+            self.sizes = [size / gain for size, gain in zip(sizes, self.gains, strict=True)]
+        return surrogate
 
-    def blocks(self, surrogate: Surrogate, n: int, seed: int) -> list[Block]:
-        while (size := self.tests()[0].size) < n and size * 2**self.mesh.dimension <= LARGEST_SPACE:
-            self.mesh = self.mesh.refined()
-        space, norms = self.tests()
-        blocks: list[Block] = [WeakBlock(self.name, space, norms, surrogate, self.factors)]
+    def _corrects(self, space: GalerkinSpace, unknowns: Unknowns) -> Correction:
+        parameters = unknowns.parameters().detach().cpu().double()
+        tangent = space.tangent(jets_on(unknowns.surrogate, space.pieces), parameters)
+        return Correction(space, tangent, self.sizes, self.gains)
+
+    def blocks(self, unknowns: Unknowns, n: int, seed: int) -> list[Block]:
+        self.wanted = n
+        while 3 * (size := self.tests().size) < 2 * n and size * 2**self.mesh.dimension <= LARGEST_SPACE:
+            self._grow(np.zeros(0))
+        space, surrogate = self.tests(), unknowns.surrogate
+        if self._correction is None or not self.problem.is_linear or self.problem.parameters:
+            self._correction = self._corrects(space, unknowns)
+        blocks: list[Block] = [WeakBlock(self.name, space, self._correction, surrogate)]
         for number, (term, program, size) in enumerate(self.others):
             points = sample_term(self.problem, term, max(64, n // 8), seed * 64 + number)
             blocks.append(PointBlock(term.name, program, points, surrogate, CONDITION_WEIGHT[term.kind] ** 0.5 / size))
+        weight = CONDITION_WEIGHT["integral"] ** 0.5
+        blocks += [IntegralBlock(numbers, surrogate, weight / size) for numbers, size in self.integrals]
         return blocks
+
+    def _grow(self, errors: np.ndarray) -> None:
+        """Refine the mesh of the tests where `errors` (nc,) are large; everywhere if none are given."""
+        self.mesh = grown(self.mesh, errors, self.weak) if len(errors) else self.mesh.refined()
+        self._growth.append(errors)
+
+    def state(self) -> dict[str, Tensor]:
+        """The errors that refined the mesh: a mesh is what grew from the problem's own, whatever else it carries."""
+        return {str(step): torch.from_numpy(errors) for step, errors in enumerate(self._growth)}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        for step in range(len(state)):
+            self._grow(state[str(step)].numpy())
 
     @property
     def lacking(self) -> str:
@@ -114,7 +190,7 @@ class DualForm(Form):
 
     @property
     def capacity(self) -> int:
-        return max(LARGEST_SPACE, self.tests()[0].size)
+        return max(LARGEST_SPACE, self.tests().size)
 
     @property
     def name(self) -> str:
@@ -122,16 +198,38 @@ class DualForm(Form):
 
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
         """The correction in the test space of the mesh refined once; then that mesh is refined where the correction is large."""
-        space, _ = self.tests()
-        estimate = ErrorEstimate(
-            self.problem, GalerkinSpace(self.problem, self.weak, self.mesh.refined()), smooth=False
-        )
-        value = None if self.weak.other else estimate(unknowns)
+        space, finer = self.tests(), self._judging_space()
+        estimate = ErrorEstimate(self.problem, finer, smooth=False)
+        value = None if self.others else estimate(unknowns)
         self._lacking = estimate.lacking
         if value is None:
-            norms = [ComponentNorm(estimate.space, c) for c in range(len(self.problem.components))]
-            block = WeakBlock(self.name, estimate.space, norms, unknowns.surrogate, self.factors)
+            block = WeakBlock(self.name, finer, self._corrects(finer, unknowns), unknowns.surrogate)
             return Judgement({self.name: block.loss(unknowns)}, None)
         if space.size < LARGEST_SPACE:
-            self.mesh = graded(self.mesh, cell_errors(estimate.space, estimate.error, len(self.mesh.cells)))
+            self._grow(cell_errors(finer, estimate.error, len(self.mesh.cells)))
         return Judgement({self.name: value**2}, value)
+
+
+def dual_norm(inner: sparse.csc_array, rows: np.ndarray) -> float:
+    """The norm of a residual (n,) of one component as a functional on H1."""
+    return float(np.sqrt(max(rows @ linalg.spsolve(inner, rows), 0.0)))
+
+
+def fitted(surrogate: Surrogate, whole: np.ndarray, at_rest: np.ndarray, problem: Problem) -> Surrogate:
+    """The surrogate with offsets and amplitudes for a solution that takes about the values `whole` (c, n) where it has
+    those of `at_rest` (c, n) without its network."""
+    offset, amplitude = surrogate.offset.clone(), surrogate.amplitude.clone()
+    for components in problem.fields.values():
+        places = [problem.index(component) for component in components]
+        ranges = {}
+        for c in places:
+            lifted = surrogate.lift is not None and bool(surrogate.lift.sides[c])
+            low, high = float(whole[c].min()), float(whole[c].max())
+            if lifted:
+                ranges[c] = float(np.abs(whole[c] - at_rest[c]).max())
+            else:
+                offset[c], ranges[c] = (low + high) / 2, (high - low) / 2
+        largest = max(ranges.values()) or 1.0
+        for c in places:
+            amplitude[c] = max(ranges[c], SMALLEST_PART * largest)
+    return replace(surrogate, offset=offset, amplitude=amplitude)

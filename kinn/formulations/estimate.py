@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from kinn.formulations.factor import Factor, SingularTangent
-from kinn.formulations.galerkin import GalerkinSpace, Piece
+from kinn.formulations.galerkin import GalerkinSpace
+from kinn.formulations.parts import Parts
+from kinn.formulations.pieces import Piece
+from kinn.formulations.settling import Settling, Unsettled, sides_of
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import Mesh
@@ -25,7 +29,7 @@ LARGEST = {
 }  # unknowns of quadratic elements that a direct factorization takes in a second
 
 
-def estimation_space(problem: Problem, weak: WeakForm) -> GalerkinSpace:
+def estimation_space(problem: Problem, weak: WeakForm, parts: Parts | None = None) -> GalerkinSpace:
     """Quadratic elements on the problem's mesh, refined until they see more than a network is trained on.
 
     Linear elements on a mesh that is already so fine that quadratic ones would be a large system.
@@ -34,7 +38,7 @@ def estimation_space(problem: Problem, weak: WeakForm) -> GalerkinSpace:
     while len(mesh.cells) < CELLS[mesh.dimension]:
         mesh = mesh.refined()
     quadratic = len(mesh.points) * 2**mesh.dimension * len(problem.components)
-    return GalerkinSpace(problem, weak, mesh, order=2 if quadratic <= LARGEST[mesh.dimension] else 1)
+    return GalerkinSpace(problem, weak, mesh, order=2 if quadratic <= LARGEST[mesh.dimension] else 1, parts=parts)
 
 
 @dataclass
@@ -52,6 +56,8 @@ class ErrorEstimate:
     lacking: str = ""
     _factor: Any = field(default=None, repr=False)
     _tangent: Any = field(default=None, repr=False)
+    _settling: Any = field(default=None, repr=False)
+    _open: Any = field(default=None, repr=False)
 
     def correction(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray]:
         """Nodal values (size,) of the correction and of the trial solution."""
@@ -59,28 +65,49 @@ class ErrorEstimate:
         fixed, values = space.essential_values(parameters)
         free = np.setdiff1d(np.arange(space.size), fixed)
         if self._factor is None or self.problem.parameters or not self.problem.is_linear:
-            self._tangent = space.tangent(_jets(unknowns, space.pieces), parameters)
+            self._tangent = space.tangent(jets_on(unknowns.surrogate, space.pieces), parameters)
             self._factor = Factor(space, self._tangent, free)
         pieces = space.strong_pieces if self.smooth else space.pieces
-        residual = space.residual(pieces, _jets(unknowns, pieces), parameters)
+        residual = space.residual(pieces, jets_on(unknowns.surrogate, pieces), parameters)
         trial = nodal_values(unknowns.surrogate, space)
         error = np.zeros(space.size)
-        error[fixed] = values - trial[fixed]
+        error[fixed] = np.nan_to_num(values - trial[fixed])
         error[free] = self._factor.solve(-residual[free] - self._tangent[free] @ error)
+        if self._settling is None:
+            self._settling = Settling(space)
+        self._open = None
+        if self._settling:
+            here = jets_on(unknowns.surrogate, self._settling.pieces)
+            moved = space.jets_of(error, self._settling.pieces)
+            jets = [z + dz for z, dz in zip(here, moved, strict=True)]
+            # conditions determine parameters too, where no data do
+            known = self.problem.observations or not self.problem.parameters
+            answers = None if known else self._answers(unknowns, pieces, parameters, free)
+            motion, self._open = self._settling.shift(self._factor.null, jets, parameters, answers)
+            error += motion
         return error, trial
+
+    def _answers(self, unknowns: Unknowns, pieces: Sequence[Piece], parameters: Tensor, free: np.ndarray) -> np.ndarray:
+        """(size, p): how the solution changes with each parameter."""
+        space, jets = self.space, jets_on(unknowns.surrogate, pieces)
+        found = np.zeros((space.size, len(parameters)))
+        for j, (low, high) in enumerate(sides_of(parameters)):
+            width = float(high[j] - low[j])
+            (fixed, one), (_, two) = (space.essential_values(p) for p in (low, high))
+            found[fixed, j] = (two - one) / width
+            change = (space.residual(pieces, jets, high) - space.residual(pieces, jets, low)) / width
+            found[free, j] = self._factor.solve(-change[free] - self._tangent[free] @ found[:, j])
+        return found
 
     def __call__(self, unknowns: Unknowns) -> float | None:
         """The relative H1 error of the worst field; `error` keeps the correction. None where no correction can be found."""
         try:
             self.error, trial = self.correction(unknowns)
-        except SingularTangent as singular:
+        except (SingularTangent, Unsettled) as singular:
             self.lacking = f"finite elements cannot correct this solution: {singular}"
             return None
-        n, masses = self.space.basis.N, self.space.masses
-        for component in self._factor.floating:  # a constant that nothing determines is no size
-            part = slice(component * n, component * n + n)
-            trial[part] -= masses @ trial[part] / masses.sum()
-        return relative_h1(self.problem, self.space, self.error, trial)
+        # a motion that nothing determines is no size
+        return relative_h1(self.problem, self.space, self.error, self._factor.without_null(trial, self._open))
 
 
 def relative_h1(problem: Problem, space: GalerkinSpace, error: np.ndarray, trial: np.ndarray) -> float:
@@ -94,10 +121,10 @@ def relative_h1(problem: Problem, space: GalerkinSpace, error: np.ndarray, trial
     return worst
 
 
-def _jets(unknowns: Unknowns, pieces: Sequence[Piece]) -> list[Tensor]:
-    surrogate = unknowns.surrogate
-    found = [surrogate.values(piece.x.to(surrogate.center), piece.program.jets).detach() for piece in pieces]
-    return [z.to(piece.x) for z, piece in zip(found, pieces, strict=True)]  # elements live on the CPU in float64
+def jets_on(surrogate: Surrogate, pieces: Sequence[Piece]) -> list[Tensor]:
+    """The jets that the programs of pieces read, of a trial solution; elements live on the CPU in float64."""
+    found = [surrogate.values(p.x.to(surrogate.center), p.program.jets, p.part).detach() for p in pieces]
+    return [z.to(piece.x) for z, piece in zip(found, pieces, strict=True)]
 
 
 def cell_errors(space: GalerkinSpace, error: np.ndarray, n_parents: int) -> np.ndarray:
@@ -105,18 +132,18 @@ def cell_errors(space: GalerkinSpace, error: np.ndarray, n_parents: int) -> np.n
 
     `Mesh.refined` keeps the children of a cell `n_parents` numbers apart.
     """
-    dofs = np.asarray(space.basis.element_dofs).T
+    dofs = space.dofs
     trials, weight = space.all_cells
     total = np.zeros(len(dofs))
-    for part in error.reshape(len(space.problem.components), -1):
+    for part in space.values(error).reshape(len(space.problem.components), -1):
         gradient = np.einsum("eb,ebqk->eqk", part[dofs], trials[..., 1 : 1 + space.mesh.spatial_dimension])
         total += (weight * (gradient**2).sum(-1)).sum(1)
     return total.reshape(-1, n_parents).sum(0)
 
 
 def nodal_values(surrogate: Surrogate, space: GalerkinSpace) -> np.ndarray:
-    """The trial solution at the nodes of all components, (size,)."""
+    """The trial solution at the nodes of all components, (size,), as masters and jumps."""
     x: Tensor = surrogate.center.new_tensor(space.nodes)
     d = x.shape[1]
     jets = tuple((component, (0,) * d) for component in range(len(space.problem.components)))
-    return surrogate.values(x, jets).detach().cpu().numpy().ravel()
+    return space.vector(surrogate.values(x, jets, torch.from_numpy(space.part)).detach().cpu().double().numpy().ravel())

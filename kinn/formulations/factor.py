@@ -1,14 +1,16 @@
-"""Sparse factorizations of a tangent matrix, its constant null spaces taken out."""
+"""Sparse factorizations of a tangent matrix, its null space of constants and rigid motions taken out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from scipy import linalg as dense
 from scipy import sparse
 from scipy.sparse import linalg
 
 from kinn.formulations.galerkin import GalerkinSpace
+from kinn.formulations.null_space import Motions
 
 ROUNDING = 1e-10
 LARGEST_GROWTH = 1e13
@@ -18,52 +20,99 @@ class SingularTangent(ValueError):
     """A tangent matrix that determines nothing: an unstable pair of elements, or a condition that it does not hold."""
 
 
-def _checked_solve(matrix: sparse.csc_array) -> Callable[[np.ndarray], np.ndarray]:
-    """The solve of a sparse LU factorization; raises SingularTangent where rounding would decide the answer."""
+def _factorized(matrix: sparse.csc_array) -> Any:
+    """A sparse LU factorization; raises SingularTangent where rounding would decide the answer of its solve."""
     try:
-        solve = linalg.splu(matrix).solve
+        lu = linalg.splu(matrix)
     except RuntimeError as error:
         raise SingularTangent(str(error)) from None
     right = np.random.default_rng(0).standard_normal(len(matrix.indptr) - 1)
     size = float(np.sqrt((matrix.data**2).sum()))
-    growth = np.linalg.norm(solve(right)) * size / np.linalg.norm(right)
+    growth = np.linalg.norm(lu.solve(right)) * size / np.linalg.norm(right)
     if not growth < LARGEST_GROWTH:
         raise SingularTangent(f"its condition number is about {growth:.0e}")
-    return solve
+    return lu
 
 
 class Factor:
     """Solves `A[free, free] x = b`.
 
-    A component without any fixed value whose constants A maps to zero (pure Neumann, a pressure) is determined up to a
-    constant: one of its unknowns is held, the right-hand side is made compatible, and the answer gets mean zero.
+    Where A maps constants or rigid motions without fixed values to zero (pure Neumann, a pressure, a body that floats), the
+    answer is determined up to these: as many unknowns as there are of them are held, the right-hand side is made compatible,
+    and the answer becomes orthogonal to them in L2.
+
+    Attributes:
+        null: (size, m) those motions as masters and jumps, orthonormal in L2.
     """
 
     def __init__(self, space: GalerkinSpace, tangent: sparse.csr_array, free: np.ndarray) -> None:
-        n = space.basis.N
         self.free = free
-        floating: list[tuple[int, np.ndarray]] = []
-        size = abs(tangent).sum(1).max() if tangent.nnz else 1.0
-        for component in range(space.size // n):
-            own = np.arange(component * n, (component + 1) * n)
-            constant = np.zeros(space.size)
-            constant[own] = 1
-            if np.isin(own, free).all() and np.abs(tangent @ constant).max() <= ROUNDING * size:
-                floating.append((component, np.flatnonzero(np.isin(free, own))))
-        self.floating = [component for component, _ in floating]
-        self._mass = space.masses
-        self._floating = [places for _, places in floating]
-        held = [places[0] for places in self._floating]
+        self.null = _null_vectors(space, tangent, free)
+        self._weighted = _mass(space, self.null)
+        count = self.null.shape[1]
+        # the unknowns in which the motions are most independent
+        order = dense.qr(self.null[free].T, mode="r", pivoting=True)[-1] if count else np.zeros(0, dtype=int)
+        held = np.sort(np.asarray(order)[:count])
         self._kept = np.setdiff1d(np.arange(len(free)), held)
-        inner = free[self._kept]
-        self._solve = _checked_solve(tangent[inner][:, inner].tocsc()) if len(inner) else lambda b: b
+        inner, outer = free[self._kept], free[held]
+        self._lu = _factorized(tangent[inner][:, inner].tocsc()) if len(inner) else None
+        # vectors y with y' A = 0, which are the motions themselves where A is symmetric: a right side is orthogonal to them
+        self._left = np.zeros((len(free), count))
+        self._left[held] = np.eye(count)
+        if self._lu is not None and count:
+            self._left[self._kept] = -self._lu.solve(tangent[outer][:, inner].toarray().T.copy(), trans="T")
 
     def solve(self, right: np.ndarray) -> np.ndarray:
-        right = right.copy()
-        for places in self._floating:
-            right[places] -= self._mass * (right[places].sum() / self._mass.sum())
-        found = np.zeros(len(self.free))
-        found[self._kept] = self._solve(right[self._kept])
-        for places in self._floating:
-            found[places] -= (self._mass @ found[places]) / self._mass.sum()
-        return found
+        """x (free, ...) for b (free, ...)."""
+        spread = self._weighted[self.free]
+        if self.null.shape[1]:
+            right = right - spread @ np.linalg.lstsq(self._left.T @ spread, self._left.T @ right, rcond=None)[0]
+        found = np.zeros_like(right)
+        if self._lu is not None:
+            found[self._kept] = self._lu.solve(right[self._kept])
+        return found - self.null[self.free] @ (spread.T @ found)
+
+    def without_null(self, vector: np.ndarray, directions: np.ndarray | None = None) -> np.ndarray:
+        """A function (size,) without its parts along the motions, or along the combinations `directions` (m, .) of them."""
+        parts = self._weighted.T @ vector
+        if directions is not None:
+            parts = directions @ (directions.T @ parts)
+        return vector - self.null @ parts
+
+
+def _null_vectors(space: GalerkinSpace, tangent: sparse.csr_array, free: np.ndarray) -> np.ndarray:
+    """(size, m): the motions that vanish where values are fixed and that the tangent maps to zero, orthonormal in L2."""
+    motions, zero = Motions(space.problem), (0,) * space.mesh.dimension
+    components = range(len(space.problem.components))
+    members = np.concatenate([motions.jet(component, zero, space.places) for component in components])
+    members = np.stack([space.vector(column) for column in members.T], 1) if len(motions) else members
+    fixed = np.setdiff1d(np.arange(space.size), free)
+    sizes = np.asarray(abs(tangent).sum(1)).ravel()[free]
+    image = (tangent @ members)[free] / np.maximum(sizes, 1e-14 * sizes.max(initial=1e-300))[:, None]
+    seen = np.concatenate([members[fixed], image])
+    if not len(motions) or not len(free):
+        return np.zeros((space.size, 0))
+    if len(seen) > seen.shape[1]:
+        seen = np.linalg.qr(seen, mode="r")
+    _, singular, directions = np.linalg.svd(seen)
+    rank = int((singular > ROUNDING * np.sqrt(space.size)).sum())
+    null = members @ directions[rank:].T
+    null[fixed] = 0.0
+    if null.shape[1]:
+        gram = null.T @ _mass(space, null)
+        null = dense.solve_triangular(np.linalg.cholesky(gram), null.T, lower=True).T
+    return null
+
+
+def _mass(space: GalerkinSpace, vectors: np.ndarray) -> np.ndarray:
+    """The mass matrix times functions (size, k) of masters and jumps: `u @ _mass(v)` are their inner products in L2."""
+    trials, weight = space.all_cells
+    total = np.zeros_like(vectors)
+    for k, vector in enumerate(vectors.T):
+        for c, own in enumerate(space.values(vector).reshape(-1, space.n)):
+            values = np.einsum("eb,ebq->eq", own[space.dofs], trials[..., 0])
+            local = np.einsum("eq,eq,ebq->eb", weight, values, trials[..., 0])
+            total[c * space.n : (c + 1) * space.n, k] = np.bincount(space.dofs.ravel(), local.ravel(), space.n)
+    slaves, masters = space.pairs
+    np.add.at(total, masters, total[slaves])
+    return total

@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from kinn.formulations.blocks import Block
-from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 
 
@@ -31,8 +32,16 @@ class Form(ABC):
         """Why there is no error estimate; empty where there is one."""
         return ""
 
+    def state(self) -> dict[str, Tensor]:
+        """What training has changed of this form, for `restore`; nothing where a form only measures the problem."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take over the `state` of a form that was prepared for the same problem, bit for bit."""
+        assert not state, "a form that has a state restores it"
+
     @abstractmethod
-    def blocks(self, surrogate: Surrogate, n: int, seed: int) -> list[Block]:
+    def blocks(self, unknowns: Unknowns, n: int, seed: int) -> list[Block]:
         """Blocks with about `n` points (strong) or test functions (weak), new points for each seed."""
 
     @abstractmethod

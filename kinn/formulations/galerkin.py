@@ -1,13 +1,11 @@
 """Finite elements as test functions: assembly of a weak form around any trial solution.
 
-One assembly serves three masters: the finite element solution (trial = elements), the weak training of a network (trial =
-network, tests = elements) and the error estimate (a finite element correction of a network's solution).
+One assembly serves three masters: finite element solutions, weak training (trial = network, tests = elements), estimates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,205 +16,230 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from kinn.formulations.corner_rules import Rule
+from kinn.formulations.integrands import cell_pieces, facet_pieces, strong_pieces
+from kinn.formulations.parts import Parts
+from kinn.formulations.pieces import ELEMENTS, CurvedMapping, Piece, make_piece, owners
 from kinn.formulations.program import Program
 from kinn.formulations.scaling import pointwise_slopes
+from kinn.formulations.ties import Numbering, Ties
 from kinn.geometry import Mesh, reference_rule
-from kinn.statement.calculus import expanded
-from kinn.statement.fields import normal_of
-from kinn.statement.places import subdomain_facets
+from kinn.statement.coefficients import CoefficientFunction
 from kinn.statement.problem import Problem
-from kinn.statement.terms import WeakForm
+from kinn.statement.terms import InterfaceTie, WeakForm
 
-ELEMENTS: dict[tuple[str, int], Any] = {
-    ("line", 1): skfem.ElementLineP1,
-    ("line", 2): skfem.ElementLineP2,
-    ("triangle", 1): skfem.ElementTriP1,
-    ("triangle", 2): skfem.ElementTriP2,
-    ("quad", 1): skfem.ElementQuad1,
-    ("quad", 2): skfem.ElementQuad2,
-    ("tetra", 1): skfem.ElementTetP1,
-    ("tetra", 2): skfem.ElementTetP2,
-    ("hexahedron", 1): skfem.ElementHex1,
-    ("hexahedron", 2): skfem.ElementHex2,
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """An integral over cells or facets: quadrature points, and what multiplies each expression of its program.
-
-    Attributes:
-        x, normal: points (e q, d) and normals there (None in cells), the points of one element together.
-        dofs: global numbers (e, b) of the scalar test functions.
-        tests: (e, b, q, s) weight times test slot: the spatial derivatives and the value in cells, the value on facets.
-        trials: (e, b, q, 1 + d) value and derivatives of the same functions, without weight.
-        program: expressions of the piece; `slots` gives (component, test slot) of each.
-    """
-
-    x: Tensor
-    normal: Tensor | None
-    dofs: np.ndarray
-    tests: Tensor
-    trials: Tensor
-    weight: Tensor
-    program: Program
-    slots: tuple[tuple[int, int], ...]
-    tables: Tensor
+NOWHERE = np.zeros((0, 2))
 
 
 class GalerkinSpace:
     """Continuous elements of `order` 1 or 2 on a mesh for every component of a problem.
 
-    Degrees of freedom are numbered component after component: `c N + i` for function i of N.
+    Degrees of freedom are numbered component after component: `c n + i` for function i of n. Every part of the mesh has its
+    own, tied to those of its neighbors: vectors and matrices hold masters and jumps (see `ties`), while `values` gives what
+    the elements take at their nodes.
+
+    Args:
+        extra: degree that the quadrature has beyond what two elements need.
+        parts: of the mesh, with elements of their own.
+        corners: points (k, 2) around which trial solutions are singular.
+
+    Attributes:
+        n, size: degrees of freedom of one component and of all.
+        nodes, part: where (n, d) and in which part (n,) each one sits.
     """
 
-    def __init__(self, problem: Problem, weak: WeakForm, mesh: Mesh, order: int = 2, extra: int = 2) -> None:
-        self.problem, self.weak, self.mesh, self.order = problem, weak, mesh, order
+    def __init__(
+        self,
+        problem: Problem,
+        weak: WeakForm,
+        mesh: Mesh,
+        order: int = 2,
+        extra: int = 2,
+        parts: Parts | None = None,
+        corners: np.ndarray = NOWHERE,
+    ) -> None:
+        self.problem, self.weak, self.mesh, self.order, self.corners = problem, weak, mesh, order, corners
         self.element = ELEMENTS[mesh.cell_type, order]()
         degree = 2 * order + extra - 2
         # scikit-fem's own rules on tetrahedra are not exact at their order
-        nodes, weights = reference_rule(mesh.dimension, mesh.kind.is_simplex, degree)
-        self._rule = np.ascontiguousarray(nodes.T), weights
-        nodes, weights = reference_rule(mesh.dimension - 1, mesh.kind.facet != "quad", degree)
-        self._facet_rule = np.ascontiguousarray(nodes.T), weights
+        rules = [(mesh.dimension, mesh.kind.is_simplex), (mesh.dimension - 1, mesh.kind.facet != "quad")]
+        found = [reference_rule(dimension, simplex, degree) for dimension, simplex in rules]
+        self._rule, self._facet_rule = ((np.ascontiguousarray(nodes.T), weights) for nodes, weights in found)
         self.basis = skfem.Basis(mesh.skfem, self.element, quadrature=self._rule)
-        self.size = self.basis.N * len(problem.components)
-        self.pieces = self._cell_pieces() + self._facet_pieces()
+        if parts is None and any(isinstance(tie, InterfaceTie) for tie in weak.ties):
+            parts = Parts.of(problem)
+        self.cell_part = (parts or Parts(mesh, ())).numbers(mesh)
+        self._numbering = Numbering(np.asarray(self.basis.element_dofs).T, self.cell_part, self.basis.N)
+        self.n, self.part, self.dofs = len(self._numbering), self._numbering.part, self._numbering.element_dofs
+        self.size = self.n * len(problem.components)
+        self.ties = [self._ties(component, parts) for component in range(len(problem.components))]
+        self.pieces = cell_pieces(self) + facet_pieces(self)
 
-    def _cell_pieces(self) -> list[Piece]:
-        groups: dict[tuple[str, ...], list[int]] = {}
-        for number, row in enumerate(self.weak.rows):
-            groups.setdefault(row.on, []).append(number)
-        pieces = []
-        for on, numbers in groups.items():
-            basis = self.basis
-            if on:
-                cells = self.mesh.cells_of(on)
-                basis = skfem.Basis(self.mesh.skfem, self.element, quadrature=self._rule, elements=cells)
-            expressions, slots = [], []
-            for number in numbers:
-                row = self.weak.rows[number]
-                for slot, expression in enumerate((*row.flux, row.source)):
-                    if expression != 0:
-                        expressions.append(expression)
-                        slots.append((row.component_index, slot))
-            if expressions:
-                pieces.append(self._piece(basis, expressions, slots, self.mesh.spatial_dimension))
-        return pieces
+    def _ties(self, component: int, parts: Parts | None) -> Ties:
+        def parts_of(side: str) -> np.ndarray:
+            return np.unique(self.cell_part[self.mesh.cells_of(side)])
+
+        def nodes_of(on: tuple[str, ...]) -> np.ndarray:
+            return self._nodes_on(self.mesh.facets_of(on))
+
+        doflocs = np.asarray(self.basis.doflocs).T
+        return Ties(component, self.weak.ties, self._numbering, doflocs, nodes_of, parts_of)
 
     @cached_property
     def strong_pieces(self) -> list[Piece]:
-        """The same residual for a smooth trial solution, integrated back by parts: `int (source - div flux) v` in cells and
-        `int (g + flux . n) v` on the boundary. Its integrands vanish with the error, and so do their quadrature errors."""
-        mesh, pieces = self.mesh, []
-        space = self.problem.mesh.coordinates[: mesh.spatial_dimension]  # those of the statement, whatever mesh this is
-        normal = normal_of(space)
-        ends = np.array([], dtype=int) if mesh.interval_ends is None else mesh.facets_of(mesh.interval_ends)
-        for row in self.weak.rows:
-            basis = self.basis
-            if row.on:
-                cells = mesh.cells_of(row.on)
-                basis = skfem.Basis(mesh.skfem, self.element, quadrature=self._rule, elements=cells)
-            divergence = sp.Add(*(expanded(sp.diff(f, x)) for f, x in zip(row.flux, space, strict=True)))
-            pieces.append(self._piece(basis, [row.source - divergence], [(row.component_index, 0)], 0))
-            outflow = sp.Add(*(f * n for f, n in zip(row.flux, normal.flat(), strict=True)))
-            held = [mesh.facets_of(on) for component, _, on in self.weak.essential if component == row.component_index]
-            rest = np.setdiff1d(subdomain_facets(mesh, row.on), np.concatenate([*held, ends]))
-            places: list[tuple[np.ndarray, sp.Expr]] = []
-            for on, g in row.boundary:
-                facets = _facets_of(mesh, on, row.on)
-                places.append((facets, g + outflow))
-                rest = np.setdiff1d(rest, facets)
-            for facets, integrand in [*places, (rest, outflow)]:
-                if len(facets) and integrand != 0:
-                    facet_basis = skfem.FacetBasis(mesh.skfem, self.element, quadrature=self._facet_rule, facets=facets)
-                    pieces.append(self._piece(facet_basis, [integrand], [(row.component_index, 0)], 0))
-        return pieces
+        """The same residual for a smooth trial solution, integrated back by parts."""
+        return strong_pieces(self)
 
-    def _facet_pieces(self) -> list[Piece]:
-        pieces = []
-        for row in self.weak.rows:
-            for on, expression in row.boundary:
-                facets = _facets_of(self.mesh, on, row.on)
-                if len(facets):
-                    basis = skfem.FacetBasis(self.mesh.skfem, self.element, quadrature=self._facet_rule, facets=facets)
-                    pieces.append(self._piece(basis, [expression], [(row.component_index, 0)], 0))
-        return pieces
+    def in_cells(self, cells: np.ndarray, rule: Rule | None = None) -> Any:
+        """The scikit-fem basis on some cells, with its own quadrature rule."""
+        if rule is None and len(cells) == len(self.mesh.cells):
+            return self.basis
+        return skfem.Basis(self.mesh.skfem, self.element, quadrature=rule or self._rule, elements=cells)
 
-    def _piece(self, basis: Any, expressions: list[sp.Expr], slots: list[tuple[int, int]], n_gradients: int) -> Piece:
-        x = np.moveaxis(np.asarray(basis.global_coordinates()), 0, -1)
-        shape, weight = x.shape, np.asarray(basis.dx)
-        normal = None
-        if isinstance(basis, skfem.FacetBasis):
-            normal = torch.tensor(np.moveaxis(np.asarray(basis.normals), 0, -1).reshape(-1, shape[-1]))
-        trials = np.stack(
-            [
-                np.stack([np.broadcast_to(np.asarray(phi[0]), weight.shape), *np.asarray(phi[0].grad)], -1)
-                for phi in basis.basis
-            ],
-            1,
-        )
-        order = [*range(1, n_gradients + 1), 0]
-        tests = trials[..., order] * weight[:, None, :, None]
-        program = Program(expressions, self.problem)
-        points = torch.tensor(x.reshape(-1, shape[-1]))
-        return Piece(
-            points, normal, np.asarray(basis.element_dofs).T, torch.tensor(tests), torch.tensor(trials),
-            torch.tensor(weight), program, tuple(slots), program.tabulate(points),
-        )  # fmt: skip
+    def on_facets(self, facets: np.ndarray) -> Any:
+        """The scikit-fem basis on some facets."""
+        sk = self.mesh.skfem
+        mapping = CurvedMapping(sk, sk.elem(), sk.bndelem) if self.mesh.order == 2 else None
+        return skfem.FacetBasis(sk, self.element, mapping=mapping, quadrature=self._facet_rule, facets=facets)
+
+    def piece(self, basis: Any, expressions: list[sp.Expr], slots: list[tuple[int, int]], n_gradients: int) -> Piece:
+        dofs = self._numbering.of(np.asarray(basis.element_dofs).T, self.cell_part[owners(basis)])
+        return make_piece(self.problem, self.mesh, basis, dofs, self.cell_part, expressions, slots, n_gradients)
+
+    # Masters and jumps in place of values.
 
     @cached_property
-    def h1(self) -> sparse.csc_array:
-        """Inner product `int u v / L^2 + grad u . grad v` (N, N), gradients in space, L half the largest extent in space."""
+    def _matrix(self) -> sparse.csr_array:
+        """P (size, size) with `values = P vector`."""
+        return sparse.csr_array(sparse.block_diag([ties.matrix(self.n) for ties in self.ties]))
+
+    @cached_property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of all slaves and of their masters, over all components."""
+        found = [(c * self.n + ties.slaves, c * self.n + ties.masters) for c, ties in enumerate(self.ties)]
+        return np.concatenate([s for s, _ in found]), np.concatenate([m for _, m in found])
+
+    def values(self, vector: np.ndarray) -> np.ndarray:
+        """What the elements take at their nodes (size,), of a vector of masters and jumps."""
+        slaves, masters = self.pairs
+        values = vector.copy()
+        values[slaves] += vector[masters]
+        return values
+
+    def vector(self, values: np.ndarray) -> np.ndarray:
+        """The inverse of `values`."""
+        slaves, masters = self.pairs
+        vector = values.copy()
+        vector[slaves] -= values[masters]
+        return vector
+
+    @cached_property
+    def h1(self) -> list[sparse.csc_array]:
+        """For each component the inner product `int u v / L^2 + grad u . grad v` (n, n), gradients in space, L half the
+        largest extent in space."""
         length = float(self.mesh.scale[: self.mesh.spatial_dimension].max())
         trials, weight = self.all_cells
         spatial = trials[..., 1 : 1 + self.mesh.spatial_dimension]
-        local = np.einsum("eq,eaqk,ebqk->eab", weight, spatial, spatial)
-        local += np.einsum("eq,eaq,ebq->eab", weight, trials[..., 0], trials[..., 0]) / length**2
-        dofs = np.asarray(self.basis.element_dofs).T
-        return _scatter(local, dofs, dofs, self.basis.N).tocsc()
+        local = np.einsum("eq,eaqk,ebqk->eab", weight, spatial, spatial, optimize=True)
+        local += np.einsum("eq,eaq,ebq->eab", weight, trials[..., 0], trials[..., 0], optimize=True) / length**2
+        matrix = _scatter(local, self.dofs, self.dofs, self.n).tocsc()
+        tied = [ties.matrix(self.n) if len(ties.slaves) else None for ties in self.ties]
+        return [matrix if p is None else (p.T @ matrix @ p).tocsc() for p in tied]
 
     @cached_property
     def all_cells(self) -> tuple[np.ndarray, np.ndarray]:
         for piece in self.pieces:
             if piece.normal is None and len(piece.dofs) == len(self.mesh.cells):
                 return piece.trials.numpy(), piece.weight.numpy()
-        piece = self._piece(self.basis, [sp.S.Zero], [(0, 0)], self.mesh.spatial_dimension)
+        piece = self.piece(self.basis, [sp.S.Zero], [(0, 0)], self.mesh.spatial_dimension)
         return piece.trials.numpy(), piece.weight.numpy()
 
     @cached_property
-    def masses(self) -> np.ndarray:
-        """Integrals (N,) of the scalar elements."""
-        trials, weight = self.all_cells
-        local = np.einsum("eq,ebq->eb", weight, trials[..., 0])
-        return np.bincount(np.asarray(self.basis.element_dofs).T.ravel(), local.ravel(), minlength=self.basis.N)
+    def places(self) -> np.ndarray:
+        """Points (n, d) of the degrees of freedom."""
+        return np.ascontiguousarray(np.asarray(self.basis.doflocs).T)[self._numbering.node]
 
     @cached_property
     def nodes(self) -> np.ndarray:
-        """Points (N, d) where the elements interpolate."""
-        return np.ascontiguousarray(np.asarray(self.basis.doflocs).T)
+        """Points (n, d) where the elements interpolate, moved a little to their side where values jump: on a slit, and where
+        an interface ends if given values do."""
+        found, node = self.places.copy(), self._numbering.node
+        there = np.zeros(self.n, dtype=bool)
+        values = [sp.sympify(value) for _, value, _ in self.weak.essential]
+        if any(not f.continuous for value in values for f in value.atoms(CoefficientFunction)):
+            there |= (np.bincount(node)[node] > 1) & np.isin(node, self._nodes_on(self.mesh.exterior))
+        if len(self.mesh.slit):
+            there |= np.isin(node, self._nodes_on(self.mesh.slit))
+        if there.any():
+            cell = np.zeros(self.n, dtype=np.int64)
+            cell[self.dofs] = np.arange(len(self.dofs))[:, None]
+            found[there] = self.mesh.inward(found[there], cell[there])
+        return found
 
     @cached_property
     def essential(self) -> list[tuple[int, np.ndarray, sp.Expr]]:
-        """(component, scalar degrees of freedom, value) of each boundary value."""
-        return [
-            (component, np.asarray(self.basis.get_dofs(self.mesh.facets_of(on)).flatten()), sp.sympify(value))
-            for component, value, on in self.weak.essential
-        ]
+        """(component, scalar degrees of freedom, value) of each boundary value; of tied ones the master.
+
+        A value that holds on one side of an interface belongs to the copy on that side.
+        """
+        found, rest = [], []
+        for component, value, on in self.weak.essential:
+            ties, facets = self.ties[component], self.mesh.facets_of(on)
+            part = self.cell_part[np.asarray(self.mesh.skfem.f2t)[0, facets]]
+            copies = np.zeros(0, dtype=np.int64)
+            for own in np.unique(part):
+                nodes = self._nodes_on(facets[part == own])
+                copies = np.union1d(copies, self._numbering.of(nodes[:, None], np.full(len(nodes), own)))
+            place = np.arange(self.n)
+            place[ties.slaves] = ties.masters
+            found.append((component, np.setdiff1d(copies, ties.slaves), sp.sympify(value)))
+            rest.append((component, np.unique(place[np.intersect1d(copies, ties.slaves)]), sp.sympify(value)))
+        disjoint: list[tuple[int, np.ndarray, sp.Expr]] = []
+        for component, dofs, value in found + rest:  # the first holds
+            taken = [known for c, known, _ in disjoint if c == component]
+            left = np.setdiff1d(dofs, np.concatenate(taken)) if taken else dofs
+            if len(left):
+                disjoint.append((component, left, value))
+        return disjoint
+
+    def _nodes_on(self, facets: np.ndarray) -> np.ndarray:
+        return np.asarray(self.basis.get_dofs(facets).flatten())
+
+    @cached_property
+    def without_equation(self) -> tuple[int, ...]:
+        """Components that no equation determines, such as an unknown flux on a wall: elements have no correction for them."""
+        ruled = {row.component_index for row in self.weak.rows}
+        return tuple(c for c in range(len(self.ties)) if c not in ruled)
+
+    def fixed_of(self, component: int) -> np.ndarray:
+        """The degrees of freedom of one component that are given: boundary values and jumps; all where it has no equation."""
+        if component in self.without_equation:
+            return np.arange(self.n)
+        known = [dofs for c, dofs, _ in self.essential if c == component]
+        return np.unique(np.concatenate([*known, self.ties[component].slaves]))
+
+    @cached_property
+    def fixed(self) -> np.ndarray:
+        """Numbers of all degrees of freedom that are given, in the order of `essential_values`."""
+        return np.concatenate([c * self.n + self.fixed_of(c) for c in range(len(self.ties))])
 
     def essential_values(self, parameters: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Global numbers of the fixed degrees of freedom and their values."""
-        values = np.full(self.size, np.nan)
+        """Numbers of the degrees of freedom that are given, and what they are; NaN where a component has no equation."""
+        given = np.full(self.size, np.nan)
         for component, dofs, expression in self.essential:
-            x = torch.tensor(self.nodes[dofs])
-            program = Program([expression], self.problem)
-            found = program(x.new_zeros(0, len(x)), x, None, parameters, program.tabulate(x))[0]
-            places = component * self.basis.N + dofs
-            values[places] = np.where(
-                np.isnan(values[places]), found.detach().numpy(), values[places]
-            )  # the first holds
-        fixed = np.flatnonzero(~np.isnan(values))
-        return fixed, values[fixed]
+            given[component * self.n + dofs] = self._at(expression, self.nodes[dofs], parameters)
+        for component, ties in enumerate(self.ties):
+            jumps = np.zeros(len(ties.slaves))
+            for expression in {e for terms in ties.jumps for _, e, _ in terms}:
+                own = [(k, s, at) for k, terms in enumerate(ties.jumps) for s, e, at in terms if e == expression]
+                rows, signs, points = (np.array(column) for column in zip(*own, strict=True))
+                np.add.at(jumps, rows, signs * self._at(expression, self.nodes[points], parameters))
+            given[component * self.n + ties.slaves] = jumps
+        return self.fixed, given[self.fixed]
+
+    def _at(self, expression: sp.Expr, points: np.ndarray, parameters: Tensor) -> np.ndarray:
+        program, x = Program([expression], self.problem), torch.tensor(points)
+        return program(x.new_zeros(0, len(x)), x, None, parameters, program.tabulate(x))[0].detach().numpy()
 
     def residual(self, pieces: Sequence[Piece], jets: Sequence[Tensor], parameters: Tensor) -> np.ndarray:
         """R (size,): the integrals of all `pieces` for a trial solution with `jets[p]` (len(program.jets), n) on piece p."""
@@ -226,7 +249,9 @@ class GalerkinSpace:
                 values = piece.program(z, piece.x, piece.normal, parameters, piece.tables)
             for value, (component, slot) in zip(values, piece.slots, strict=True):
                 local = torch.einsum("ebq,eq->eb", piece.tests[..., slot], value.view(piece.weight.shape))
-                np.add.at(residual, component * self.basis.N + piece.dofs, local.numpy())
+                np.add.at(residual, component * self.n + piece.dofs, local.numpy())
+        slaves, masters = self.pairs
+        np.add.at(residual, masters, residual[slaves])
         return residual
 
     def tangent(self, jets: Sequence[Tensor], parameters: Tensor) -> sparse.csr_array:
@@ -242,17 +267,18 @@ class GalerkinSpace:
                     if bool(slope.any()):
                         trial = piece.trials[..., 0 if not any(index) else 1 + index.index(1)]
                         local = torch.einsum("eaq,eq,ebq->eab", piece.tests[..., slot], slope.view(shape), trial)
-                        rows, columns = component * self.basis.N + piece.dofs, other * self.basis.N + piece.dofs
+                        rows, columns = component * self.n + piece.dofs, other * self.n + piece.dofs
                         matrices.append(_scatter(local.numpy(), rows, columns, self.size))
-        return sum(matrices[1:], matrices[0]).tocsr()
+        total = sum(matrices[1:], matrices[0]).tocsr()
+        return (self._matrix.T @ total @ self._matrix).tocsr() if len(self.pairs[0]) else total
 
-    def jets_of(self, coefficients: np.ndarray) -> list[Tensor]:
-        """The jets that each piece reads of the finite element function with `coefficients` (size,)."""
-        found = []
-        for piece in self.pieces:
+    def jets_of(self, coefficients: np.ndarray, pieces: Sequence[Piece] | None = None) -> list[Tensor]:
+        """The jets that each piece (of the rows, or of those given) reads of the function with `coefficients` (size,)."""
+        found, coefficients = [], self.values(coefficients)
+        for piece in self.pieces if pieces is None else pieces:
             rows = []
             for component, index in piece.program.jets:
-                local = torch.tensor(coefficients[component * self.basis.N + piece.dofs])
+                local = torch.tensor(coefficients[component * self.n + piece.dofs])
                 column = 0 if not any(index) else 1 + index.index(1)
                 rows.append(torch.einsum("eb,ebq->eq", local, piece.trials[..., column]).flatten())
             found.append(torch.stack(rows) if rows else piece.x.new_zeros(0, len(piece.x)))
@@ -261,13 +287,7 @@ class GalerkinSpace:
     def norm(self, coefficients: np.ndarray) -> np.ndarray:
         """H1 norms (components,) of a finite element function (size,), with the inner product `h1`."""
         parts = coefficients.reshape(len(self.problem.components), -1)
-        return np.sqrt(np.maximum([part @ (self.h1 @ part) for part in parts], 0))
-
-
-def _facets_of(mesh: Mesh, on: tuple[str, ...], subdomains: tuple[str, ...]) -> np.ndarray:
-    """The facets of a condition that belong to the cells where an equation holds."""
-    facets = mesh.facets_of(on)
-    return np.intersect1d(facets, subdomain_facets(mesh, subdomains)) if subdomains else facets
+        return np.sqrt(np.maximum([part @ (self.h1[c] @ part) for c, part in enumerate(parts)], 0))
 
 
 def _scatter(local: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: int) -> sparse.coo_matrix:

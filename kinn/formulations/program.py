@@ -16,6 +16,7 @@ from kinn.statement.coordinates import Coordinate, Normal
 from kinn.statement.errors import StatementError
 from kinn.statement.fields import FieldComponent
 from kinn.statement.fluxes import jet_of
+from kinn.statement.integrals import integrals_of
 from kinn.statement.parameters import Parameter
 from kinn.statement.problem import Problem
 
@@ -33,7 +34,7 @@ class Program:
         needs_normal: whether it reads the boundary normal.
 
     Results have the dtype and device of the inputs. Raises StatementError for a derivative of order above 4, a function
-    that torch lacks, a non-finite constant or an unknown symbol.
+    that torch lacks, a non-finite constant, an unknown symbol or an `Integral`.
 
     >>> program = Program([-div(grad(u)).doit() - 1], problem)      # doctest: +SKIP
     >>> program.jets                                                # doctest: +SKIP
@@ -44,6 +45,11 @@ class Program:
     def __init__(self, expressions: Sequence[sp.Expr], problem: Problem) -> None:
         plain = [expanded(sp.sympify(expression)) for expression in expressions]
         self.expressions: tuple[sp.Expr, ...] = tuple(plain)
+        for node in (node for expression in plain for node in integrals_of(expression)):
+            raise StatementError(
+                f"not supported yet: {node} beside what is taken at points; write a kinn.Parameter c in its place and "
+                f"add Condition({node} - c)"
+            )
         index = {component: i for i, component in enumerate(problem.components)}
         jets: dict[Jet, Any] = {}
         tables: dict[tuple[Any, tuple[int, ...]], Any] = {}
@@ -145,7 +151,10 @@ def evaluate_expression(expression: Any, coordinates: Sequence[Any], x: Tensor) 
 
 
 def _derivative(function: Any, orders: tuple[int, ...], x: Tensor) -> Tensor:
-    """A partial derivative of a pointwise torch function at x (n, d), by repeated autograd."""
+    """A partial derivative of a coefficient at x (n, d): its own one, or of a torch function by repeated autograd."""
+    own = function.derivative(orders)
+    if own is not None:
+        return own(*x.detach().unbind(1))
     with torch.enable_grad():
         columns = [column.detach().clone().requires_grad_(any(orders)) for column in x.unbind(1)]
         value = torch.as_tensor(function.function(*columns), dtype=x.dtype, device=x.device).expand(len(x))

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinn.formulations.lift import BoxLift, essential_values
+from kinn.formulations.lift import essential_values
 from kinn.formulations.program import Program
 from kinn.formulations.surrogate import Surrogate, select
+from kinn.formulations.trial import Trial
 from kinn.geometry import Points, sample
 from kinn.networks import JetSpace, Network, Tape
 from kinn.statement.fields import FieldComponent
@@ -47,7 +48,7 @@ def sample_term(problem: Problem, term: Term, n: int, seed: int, facets: np.ndar
     return sample(problem.mesh, n, on=term.on or None, seed=seed)
 
 
-def initial_surrogate(problem: Problem, network: Network, lift: BoxLift | None, like: Tensor) -> Surrogate:
+def initial_surrogate(problem: Problem, network: Network, trial: Trial, like: Tensor) -> Surrogate:
     """A surrogate whose inputs lie in [-1, 1] and whose outputs have the size of the values in conditions and data.
 
     A component that no condition and no datum gives a size keeps amplitude 0 until `with_amplitude` finds it.
@@ -58,7 +59,8 @@ def initial_surrogate(problem: Problem, network: Network, lift: BoxLift | None, 
         values = _known_values(problem, component)
         if len(values):
             low, high = values.min(), values.max()
-            offset[index] = 0.0 if lift is not None and lift.sides[index] else float(low + high) / 2
+            lifted = trial.lift is not None and trial.lift.sides[index]
+            offset[index] = 0.0 if lifted else float(low + high) / 2
             amplitude[index] = float(high - low) / 2
     return Surrogate(
         network,
@@ -66,7 +68,7 @@ def initial_surrogate(problem: Problem, network: Network, lift: BoxLift | None, 
         like.new_tensor(mesh.scale),
         offset.to(like),
         amplitude.to(like),
-        lift,
+        trial,
     )
 
 
@@ -131,15 +133,15 @@ class Waves(Network):
         super().__init__()
         self.n_inputs, self.n_outputs = n_inputs, n_outputs
 
-    def jets(self, x: Tensor, space: JetSpace, tape: Tape | None = None) -> Tensor:
-        numbers = torch.tensor(space.indices, dtype=x.dtype, device=x.device)
-        total = x.new_zeros(len(space.indices), len(x))
+    def compose(self, inputs: Tensor, space: JetSpace, tape: Tape | None = None) -> Tensor:
+        total = inputs.new_zeros(inputs.shape[:2])
+        axes = torch.arange(inputs.shape[2], dtype=inputs.dtype, device=inputs.device)
         for wave in range(3):
             # incommensurable wave numbers between 1.6 and 3.2, so that no axis and no symmetry is special
-            k = 1.6 + 1.6 * ((0.618034 * (1 + wave + 3 * torch.arange(x.shape[1], dtype=x.dtype, device=x.device))) % 1)
-            k = k * (1 - 2 * ((torch.arange(x.shape[1], device=x.device) * (wave + 1)) % 2))
-            phase = (x @ k)[None] + wave + 0.5 * math.pi * numbers.sum(1)[:, None]
-            total += torch.prod(k**numbers, 1)[:, None] * torch.cos(phase)
+            k = (1.6 + 1.6 * ((0.618034 * (1 + wave + 3 * axes)) % 1)) * (1 - 2 * ((axes * (wave + 1)) % 2))
+            phase = inputs @ k
+            cosine = [torch.cos(phase[0] + wave + 0.5 * math.pi * order) for order in range(space.order + 1)]
+            total += space.compose(torch.stack(cosine), phase)
         return (total * math.sqrt(2 / 3))[..., None].expand(-1, -1, self.n_outputs)
 
     def settings(self) -> dict[str, Any]:
@@ -147,9 +149,10 @@ class Waves(Network):
 
 
 def unit_surrogate(surrogate: Surrogate) -> Surrogate:
-    """The surrogate's boundary values and scaling around a field of size 1 that varies over the domain."""
-    waves = Waves(len(surrogate.center), len(surrogate.amplitude))
-    return replace(surrogate, network=waves, amplitude=torch.ones_like(surrogate.amplitude))
+    """The surrogate's boundary values and scaling around a smooth field of size 1 that varies over the domain."""
+    trial = replace(surrogate.trial, parts=None, modes=())
+    waves = Waves(trial.n_inputs(len(surrogate.center)), len(surrogate.amplitude))
+    return replace(surrogate, network=waves, amplitude=torch.ones_like(surrogate.amplitude), trial=trial)
 
 
 def with_amplitude(surrogate: Surrogate, at_rest: Tensor, changes: Tensor) -> Surrogate:

@@ -6,32 +6,39 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from kinn.formulations.blocks import Block, PointBlock
+from kinn.formulations.blocks import Block, PairBlock, PointBlock
 from kinn.formulations.choice import Choice
 from kinn.formulations.estimate import ErrorEstimate, estimation_space
 from kinn.formulations.form import Form, Judgement
-from kinn.formulations.lift import BoxLift
+from kinn.formulations.integrals import IntegralBlock, IntegralTerm, measure_integrals, with_offset
 from kinn.formulations.program import Program
 from kinn.formulations.scaling import measure, probes_of, sample_term, term_sizes, with_amplitude
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.system import System
+from kinn.formulations.trial import Trial
 from kinn.formulations.unknowns import Unknowns
+from kinn.geometry import Points
 from kinn.statement.fields import FieldComponent
 from kinn.statement.problem import Problem
 from kinn.statement.terms import Term
 
 # What a relative misfit on the boundary counts against a relative residual in the domain, before any check raises it: the
-# residual of an error with frequency f is f^2 times the error, so that equal counts would let boundary errors pass.
-CONDITION_WEIGHT = {"essential": 1e3, "natural": 1e2, "condition": 1e2}
+# residual of an error with frequency f is f^2 times the error, so that equal counts would let boundary errors pass. An integral
+# sees the lowest frequency.
+CONDITION_WEIGHT = {"essential": 1e3, "natural": 1e2, "condition": 1e2, "periodic": 1e3, "integral": 1.0}
 CHECK_SEED = 7919
 
 
-def soft_facets(problem: Problem, term: Term, lift: BoxLift | None) -> np.ndarray | None:
-    """The facets where a boundary term must be trained; None for an equation. What a lift fulfills exactly is left out."""
-    if term.kind == "equation":
+def soft_facets(problem: Problem, term: Term, trial: Trial) -> np.ndarray | None:
+    """The facets where a boundary term must be trained; None for an equation or integrals. What holds exactly is left out."""
+    if term.kind in ("equation", "integral"):
         return None
+    if term.kind == "periodic" and trial.periodic:
+        return np.zeros(0, dtype=int)
+    lift = trial.lift
     facets = problem.mesh.facets_of(term.on) if term.facets is None else np.array(term.facets)
     if term.kind != "essential" or lift is None:
         return facets
@@ -51,6 +58,7 @@ class StrongForm(Form):
     programs: dict[str, Program]
     sizes: dict[str, float]
     facets: dict[str, np.ndarray | None]
+    integrals: dict[str, IntegralTerm]
     estimate: ErrorEstimate | None
 
     @staticmethod
@@ -58,19 +66,26 @@ class StrongForm(Form):
         problem: Problem, choice: Choice, surrogate: Surrogate, parameters: Tensor
     ) -> tuple[StrongForm, Surrogate]:
         """Measure the terms; returns the form and the surrogate with the amplitude that they ask for."""
-        terms = choice.strong
-        programs = {term.name: Program(term.expressions, problem) for term in terms}
-        facets = {term.name: soft_facets(problem, term, surrogate.lift) for term in terms}
-        open_terms = tuple(term for term in terms if (where := facets[term.name]) is None or len(where))
-        at_rest, changes = measure(probes_of(problem, open_terms, programs), surrogate, parameters)
+        terms = (*choice.strong, *(choice.left_open.terms() if choice.left_open is not None else ()))
+        integrals = {t.name: IntegralTerm(t.name, t.expressions, problem) for t in terms if t.kind == "integral"}
+        programs = {t.name: Program(t.expressions, problem) for t in terms if t.kind != "integral"}
+        facets = {term.name: soft_facets(problem, term, surrogate.trial) for term in terms}
+        local = tuple(t for t in terms if t.name in programs and ((where := facets[t.name]) is None or len(where)))
+        open_terms = (*local, *(term for term in terms if term.name in integrals))
+        surrogate = with_offset(surrogate, list(integrals.values()), parameters)
+        sizes_of = (
+            measure(probes_of(problem, local, programs), surrogate, parameters),
+            measure_integrals(list(integrals.values()), surrogate, parameters),
+        )
+        at_rest, changes = (torch.cat(parts) for parts in zip(*sizes_of, strict=True))
         surrogate = with_amplitude(surrogate, at_rest, changes)
         sizes = term_sizes(surrogate, at_rest, changes)
         names = [term.name for term in open_terms]
         estimate = None
-        if choice.weak is not None and not choice.weak.other:
+        if choice.weak is not None and all(term.kind == "integral" for term in choice.weak.other):
             estimate = ErrorEstimate(problem, estimation_space(problem, choice.weak), smooth=True)
         return StrongForm(
-            problem, open_terms, programs, dict(zip(names, sizes, strict=True)), facets, estimate
+            problem, open_terms, programs, dict(zip(names, sizes, strict=True)), facets, integrals, estimate
         ), surrogate
 
     @property
@@ -78,14 +93,19 @@ class StrongForm(Form):
         return "" if self.estimate is None else self.estimate.lacking
 
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
-        blocks = self.blocks(unknowns.surrogate, max(2048, n), seed=CHECK_SEED)
+        blocks = self.blocks(unknowns, max(2048, n), seed=CHECK_SEED)
         losses = System(unknowns, blocks).losses()
         return Judgement(losses, None if self.estimate is None else self.estimate(unknowns))
 
-    def blocks(self, surrogate: Surrogate, n: int, seed: int) -> list[Block]:
+    def blocks(self, unknowns: Unknowns, n: int, seed: int) -> list[Block]:
         """One block for each term, with `n` points in the domain and as dense ones on the boundary, from `seed`."""
         blocks: list[Block] = []
+        surrogate = unknowns.surrogate
         for number, term in enumerate(self.terms):
+            if term.name in self.integrals:
+                weight = math.sqrt(CONDITION_WEIGHT["integral"]) / self.sizes[term.name]
+                blocks.append(IntegralBlock(self.integrals[term.name], surrogate, weight))
+                continue
             facets, count, weight = self.facets[term.name], n, 1.0
             if facets is not None:
                 d = self.problem.mesh.dimension
@@ -94,5 +114,15 @@ class StrongForm(Form):
                 weight = CONDITION_WEIGHT[term.kind]
             points = sample_term(self.problem, term, count, seed * 64 + number, facets)
             factor = math.sqrt(weight) / self.sizes[term.name]
-            blocks.append(PointBlock(term.name, self.programs[term.name], points, surrogate, factor))
+            blocks.append(self._block(term, points, surrogate, factor))
         return blocks
+
+    def _block(self, term: Term, points: Points, surrogate: Surrogate, factor: float) -> Block:
+        if term.shift is None:
+            return PointBlock(term.name, self.programs[term.name], points, surrogate, factor)
+        away = Points(points.x + np.array(term.shift), points.weight)
+        near = [expression + jump for expression, jump in zip(term.expressions, term.jumps, strict=True)]
+        return PairBlock(
+            PointBlock(term.name, self.programs[term.name], away, surrogate, factor),
+            PointBlock(term.name, Program(near, self.problem), Points(points.x, points.weight), surrogate, factor),
+        )

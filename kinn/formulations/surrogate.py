@@ -1,24 +1,26 @@
-"""The trial solution: a network between the scaling of its inputs and of its outputs, with boundary values built in."""
+"""The trial solution: a network between the scaling of its inputs and of its outputs, in the trial space of a problem."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kinn.formulations.lift import BoxLift
-from kinn.networks import KAN, MLP, JetSpace, Network, Tape
+from kinn.formulations.trial import Tables, Trial
+from kinn.networks import Inputs, JetSpace, Network, Tape, network_from
 from kinn.statement.problem import Problem
+from kinn.statement.terms import weak_terms
 
 Jet = tuple[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True, eq=False)
 class Surrogate:
-    """`u_c(x) = g_c(x) + d_c(x) amplitude_c N_c((x - center) / scale)`; without a lift g is `offset_c` and d is 1.
+    """`u_c(x) = offset_c + amplitude_c N_c(inputs(x))`, with all that the trial space adds to it.
 
     Points are never stored here. All derivatives are in physical coordinates.
     """
@@ -28,42 +30,37 @@ class Surrogate:
     scale: Tensor
     offset: Tensor
     amplitude: Tensor
-    lift: BoxLift | None = None
+    trial: Trial = field(default_factory=Trial)
+
+    @property
+    def lift(self) -> BoxLift | None:
+        return self.trial.lift
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the network sees of a point."""
+        return Inputs(self.center, self.scale, self.trial.periods or (None,) * len(self.center))
 
     def space(self, jets: Iterable[Jet]) -> JetSpace:
         """The smallest space that holds the derivatives that a program reads."""
         return JetSpace.of([index for _, index in jets], len(self.center))
 
-    def tabulate(self, x: Tensor, space: JetSpace) -> tuple[Tensor, Tensor] | None:
-        """Jets (m, n, c) of g and of `d amplitude` at points x (n, d), to be made once for each set of points."""
-        if self.lift is None:
-            return None
-        g = x.new_zeros(len(space.indices), len(x), len(self.offset))
-        d = torch.zeros_like(g)
-        for c, sides in enumerate(self.lift.sides):
-            if sides:
-                g[..., c] = self.lift.values(c, x, space)
-                d[..., c] = self.lift.distance(c, x, space) * self.amplitude[c]
-            else:
-                g[0, :, c], d[0, :, c] = self.offset[c], self.amplitude[c]
-        return g, d
+    def tabulate(self, x: Tensor, space: JetSpace, part: Tensor | None = None) -> Tables:
+        """What is fixed at points x (n, d), to be made once for each set of points; `part` (n,) where it is known."""
+        if part is None and self.trial.parts is not None:
+            part = self.trial.part_of(x.detach().cpu().double().numpy())
+        return self.trial.tabulate(x, space, self.offset, self.amplitude, part)
 
-    def jets(
-        self, x: Tensor, space: JetSpace, tape: Tape | None = None, tables: tuple[Tensor, Tensor] | None = None
-    ) -> Tensor:
+    def jets(self, x: Tensor, space: JetSpace, tape: Tape | None = None, tables: Tables | None = None) -> Tensor:
         """Derivatives (m, n, c) of all components for the multi-indices of `space`."""
-        inner = self.network.jets((x - self.center) / self.scale, space, tape)
-        inner = inner * space.rescale(self.scale)[:, None, None]
-        if self.lift is None:
-            outer = inner * self.amplitude
-            return torch.cat([outer[:1] + self.offset, outer[1:]])
-        g, d = self.tabulate(x, space) or (inner, inner) if tables is None else tables
-        return g + space.multiply(d, inner)
+        outputs = self.network.compose(self.inputs.jets(x, space), space, tape)
+        tables = self.tabulate(x, space) if tables is None else tables
+        return self.trial.combine(outputs, space, tables, self.offset, self.amplitude)
 
-    def values(self, x: Tensor, jets: tuple[Jet, ...]) -> Tensor:
+    def values(self, x: Tensor, jets: tuple[Jet, ...], part: Tensor | None = None) -> Tensor:
         """The derivatives `jets` = (component, multi-index) at x (n, d): (len(jets), n)."""
         space = self.space(jets)
-        return select(self.jets(x, space), jets, space)
+        return select(self.jets(x, space, tables=self.tabulate(x, space, part)), jets, space)
 
     def refined(self) -> Surrogate | None:
         """The same function with a richer network, or None."""
@@ -75,24 +72,22 @@ class Surrogate:
         tensors = {f"network.{name}": weight.detach().cpu().clone() for name, weight in self.network.named_parameters()}
         for name in ("center", "scale", "offset", "amplitude"):
             tensors[name] = getattr(self, name).cpu().clone()
-        return tensors, {"network": self.network.settings(), "lift": self.lift is not None}
+        trial = self.trial
+        made = {"enriched": trial.enriched, "singular": trial.singular, "lift": trial.lift is not None}
+        return tensors, {"network": self.network.settings(), "trial": made}
 
     @staticmethod
     def restore(
         problem: Problem, tensors: dict[str, Tensor], settings: dict[str, Any], network: Network | None = None
     ) -> Surrogate:
         """Rebuild from `state`; a network of the user's own class must be passed in."""
-        makers: dict[str, type[KAN] | type[MLP]] = {"kan": KAN, "mlp": MLP}
-        if network is not None:
-            made = network
-        elif settings["network"]["kind"] in makers:
-            made = makers[settings["network"]["kind"]].from_settings(settings["network"])
-        else:
-            raise ValueError(f"the stored network is a {settings['network'].get('class')}; pass one as network=...")
+        made = network_from(settings["network"]) if network is None else network
         prefix = "network."
         made.load_state_dict({name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)})
         parts = {name: tensors[name] for name in ("center", "scale", "offset", "amplitude")}
-        return Surrogate(network=made, lift=BoxLift.of(problem) if settings["lift"] else None, **parts)
+        how = settings["trial"]
+        trial = Trial.of(problem, weak_terms(problem) if how["enriched"] else None, how["singular"])
+        return Surrogate(network=made, trial=trial if how["lift"] else replace(trial, lift=None), **parts)
 
 
 def select(jets: Tensor, wanted: tuple[Jet, ...], space: JetSpace) -> Tensor:

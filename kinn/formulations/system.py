@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kinn.formulations.blocks import Block, NormalEquations, PointBlock
+from kinn.formulations.blocks import Block, NormalEquations, RowBlock
 from kinn.formulations.unknowns import Unknowns
 from kinn.optimize.least_squares import LeastSquares
 
@@ -53,7 +53,7 @@ class System(LeastSquares):
         size = self.unknowns.size
         triangle = self.unknowns.free.new_zeros(0, size + 1)
         for block in self.blocks:
-            if not isinstance(block, PointBlock):
+            if not isinstance(block, RowBlock):
                 return None
             for part in block.parts(self.unknowns):
                 rows, jacobian = block.jacobian(self.unknowns, part)

@@ -29,6 +29,11 @@ def load_quietly(path: Path, load: Callable[[Any], meshio.Mesh], source: Any = N
     try:
         with contextlib.redirect_stderr(chatter), contextlib.redirect_stdout(chatter):
             return load(path if source is None else source)
+    except ImportError as error:
+        raise StatementError(
+            f"mesh file {str(path)!r} needs a library that is not installed ({error}); pip install h5py, or convert the "
+            "file where it is: meshio convert mesh.xdmf mesh.vtu"
+        ) from error
     # meshio meets damaged files with whatever its parsing runs into (IndexError, struct.error, ParseError ...).
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
@@ -62,7 +67,7 @@ def load_gmsh(path: Path) -> tuple[meshio.Mesh, list[dict[str, np.ndarray]]]:
     names = _physical_names(path, data)
     if version != "4.1":
         raw = load_quietly(path, meshio.gmsh.read)
-        return raw, _groups_by_element(raw, names)
+        return raw, groups_by_element(raw, names)
 
     start, end = data.find(b"$Entities"), data.find(b"$EndEntities")
     entities: dict[tuple[int, int], list[int]] = {}
@@ -149,8 +154,9 @@ def _groups_by_entity(
     return blocks
 
 
-def _groups_by_element(raw: meshio.Mesh, names: dict[tuple[int, int], str]) -> list[dict[str, np.ndarray]]:
-    # Format 2.2: each element has one tag, and stands once for every group it is in.
+def groups_by_element(raw: meshio.Mesh, names: dict[tuple[int, int], str]) -> list[dict[str, np.ndarray]]:
+    """Format 2.2, and what meshio makes of any format: name -> positions, for each block."""
+    # Each element has one tag, and stands once for every group it is in.
     blocks: list[dict[str, np.ndarray]] = [{} for _ in raw.cells]
     # Without any group there is no such data, and nothing to do.
     data = map(np.asarray, raw.cell_data.get("gmsh:physical", []))
@@ -166,4 +172,4 @@ def _name(names: dict[tuple[int, int], str], dimension: int, tag: int) -> str:
     return names.get((dimension, abs(tag)), f"{_WORDS[dimension]} {abs(tag)}")
 
 
-__all__ = ["DIMENSIONS", "load_gmsh", "load_quietly"]
+__all__ = ["DIMENSIONS", "groups_by_element", "load_gmsh", "load_quietly"]

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sympy as sp
 
-from kinn.geometry.cells import CELL_TYPES, CellType, Content, vertex_keys
-from kinn.geometry.checks import check_cells, check_names
-from kinn.geometry.corners import box_sides, interval_ends, reentrant_corners
-from kinn.geometry.locate import Locator
+from kinn.geometry.cells import Content, vertex_keys
+from kinn.geometry.corners import interval_ends
+from kinn.geometry.grid import Grid
 from kinn.geometry.names import BOUNDARY, Names
 from kinn.geometry.read import read_content
 from kinn.geometry.refine import refined_content
-from kinn.geometry.rules import cell_volumes
 from kinn.geometry.shapes import box_content, product_content
+from kinn.geometry.slits import cut_content, upper_faces
 from kinn.geometry.write import write_vtu
-from kinn.statement.coordinates import Coordinate, MeshSymbol, Normal
-from kinn.statement.errors import StatementError, suggest
+from kinn.statement.errors import StatementError
 
 
-class Mesh:
+class Mesh(Grid):
     """A mesh of intervals, triangles, quadrilaterals, tetrahedra or hexahedra with named parts.
 
     Args:
@@ -36,6 +31,7 @@ class Mesh:
         subdomains: name -> cell numbers.
         coordinate_names: one name per axis; longer tuples are cut.
         spatial_dimension: how many leading axes are space (`grad` and `div` act on these); all by default.
+        curved: (nc, k, d) places of all nodes of each cell of second order, in scikit-fem's order (vertices first).
 
     Raises:
         StatementError: degenerate, overlapping or unused parts, a name used twice.
@@ -56,16 +52,10 @@ class Mesh:
         subdomains: Mapping[str, Any] | None = None,
         coordinate_names: Sequence[str] = ("x", "y", "z"),
         spatial_dimension: int | None = None,
+        curved: Any = None,
     ):
-        if cell_type not in CELL_TYPES:
-            raise StatementError(f"cell type {cell_type!r} is not known" + suggest(cell_type, CELL_TYPES))
-        self.kind: CellType = CELL_TYPES[cell_type]
-        self.points, self.cells = check_cells(self.kind, points, cells)
-        self.dimension: int = self.kind.dimension
-        self.spatial_dimension: int = self.dimension if spatial_dimension is None else int(spatial_dimension)
-        self.coordinate_names: tuple[str, ...] = tuple(str(name) for name in coordinate_names[: self.dimension])
-        check_names(self.coordinate_names, self.dimension, self.spatial_dimension)
-        self._names = Names(self.exterior, self.skfem.nfacets, len(self.cells))
+        super().__init__(points, cells, cell_type, coordinate_names, spatial_dimension, curved)
+        self._names = Names(self.exterior, len(self.facet_nodes), len(self.cells))
         for name, numbers in (subdomains or {}).items():
             self._names.add_subdomain(str(name), numbers)
         for name, numbers in (boundaries or {}).items():
@@ -75,15 +65,21 @@ class Mesh:
 
     @staticmethod
     def read(path: str | Path) -> Mesh:
-        """The mesh in a Gmsh file (2.2 or 4.1, text or binary) or a VTU file, with its groups as names.
+        """The mesh in a file of Gmsh (2.2 or 4.1, text or binary), VTU or XDMF, with its groups as names.
+
+        Second-order meshes (gmsh -order 2) keep their curved cells.
 
         Groups of the highest dimension are subdomains, those one below are boundaries, and others are ignored.
-        Points that no cell uses (centers of arcs) are dropped.
+        Points that no cell uses (centers of arcs) are dropped. The two faces of a crack (Gmsh's crack plugin puts them
+        into one group) get names of their own besides, `crack+` and `crack-`, as from `cut`.
 
         Raises:
             StatementError: a missing, truncated, unknown or unsuitable file; the text says which.
         """
-        return Mesh._of(read_content(Path(path)))
+        mesh = Mesh._of(read_content(Path(path)))
+        for name in list(mesh.boundaries):
+            mesh._name_faces(name)
+        return mesh
 
     @staticmethod
     def box(lower: Any, upper: Any, cells: int | Sequence[int] | None = None) -> Mesh:
@@ -99,7 +95,7 @@ class Mesh:
     def _of(content: Content) -> Mesh:
         mesh = Mesh(
             content.points, content.cells, content.cell_type, None, content.subdomains,
-            content.coordinate_names, content.spatial_dimension,
+            content.coordinate_names, content.spatial_dimension, content.curved,
         )  # fmt: skip
         for name, vertices in content.boundaries.items():
             mesh._names.add_boundary(name, mesh._facets_with(name, vertices))
@@ -107,7 +103,7 @@ class Mesh:
 
     def _facets_with(self, name: str, vertices: np.ndarray) -> np.ndarray:
         keys = vertex_keys(vertices, len(self.points))
-        known = vertex_keys(self.skfem.facets.T, len(self.points))  # ascending, as scikit-fem numbers facets
+        known = vertex_keys(self.skeleton.facets.T, len(self.points))  # ascending, as scikit-fem numbers facets
         place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
         missing = int((known[place] != keys).sum())
         if missing:
@@ -117,22 +113,7 @@ class Mesh:
             )
         return place
 
-    # What it is.
-
-    @cached_property
-    def skfem(self) -> Any:
-        """The scikit-fem mesh with the same points, cells and facet numbers; it carries no names."""
-        return self.kind.skfem(np.ascontiguousarray(self.points.T), np.ascontiguousarray(self.cells.T))
-
-    @cached_property
-    def exterior(self) -> np.ndarray:
-        """Numbers of all facets with a cell on one side only."""
-        return self.skfem.boundary_facets().astype(np.int64)
-
-    @property
-    def cell_type(self) -> str:
-        """meshio's name of the cells' shape."""
-        return self.kind.name
+    # Its named parts.
 
     @property
     def boundaries(self) -> dict[str, np.ndarray]:
@@ -144,57 +125,11 @@ class Mesh:
         """Name -> cell numbers."""
         return dict(self._names.subdomains)
 
-    @cached_property
-    def identity(self) -> str:
-        """SHA-256 of points, cells and coordinates, not of names: what makes fields of two meshes different."""
-        digest = hashlib.sha256(f"{self.cell_type} {self.coordinate_names} {self.spatial_dimension}".encode())
-        digest.update(np.ascontiguousarray(self.points, dtype="<f8").tobytes())
-        digest.update(np.ascontiguousarray(self.cells, dtype="<i8").tobytes())
-        return digest.hexdigest()
-
-    @cached_property
-    def coordinates(self) -> tuple[MeshSymbol, ...]:
-        """SymPy symbols of the axes: `x, y = mesh.coordinates`."""
-        return tuple(Coordinate(name, self.identity, axis) for axis, name in enumerate(self.coordinate_names))
-
-    @cached_property
-    def normal(self) -> sp.ImmutableMatrix:
-        """The exterior unit normal as a column of SymPy symbols `n_x, n_y, ...`, one per spatial axis."""
-        names = self.coordinate_names[: self.spatial_dimension]
-        return sp.ImmutableMatrix([Normal(f"n_{name}", self.identity, axis) for axis, name in enumerate(names)])
-
-    @cached_property
-    def volumes(self) -> np.ndarray:
-        """Length, area or volume of each cell, (nc,)."""
-        return cell_volumes(self.kind, self.points, self.cells)
-
-    @cached_property
-    def measure(self) -> float:
-        """Length, area or volume of the domain."""
-        return float(self.volumes.sum())
-
-    @cached_property
-    def lower(self) -> np.ndarray:
-        """Lower corner of the bounding box, (d,)."""
-        return self.points.min(axis=0)
-
-    @cached_property
-    def upper(self) -> np.ndarray:
-        """Upper corner of the bounding box, (d,)."""
-        return self.points.max(axis=0)
-
-    @property
-    def scale(self) -> np.ndarray:
-        """Half the extent along each axis, (d,): what coordinates are divided by to lie in [-1, 1]."""
-        return (self.upper - self.lower) / 2
-
     @property
     def interval_ends(self) -> tuple[str, str] | None:
         """Names of the lower and upper end of the last factor of `mesh * Interval(...)`, else None."""
         space_only = self.spatial_dimension == self.dimension
-        return None if space_only else interval_ends(self.points[self.skfem.facets, -1], self._names.boundaries)
-
-    # Its named parts.
+        return None if space_only else interval_ends(self.points[self.skeleton.facets, -1], self._names.boundaries)
 
     def facets_of(self, on: str | Iterable[str]) -> np.ndarray:
         """Facet numbers of one or more boundary names, each once; `boundary` is the whole exterior boundary."""
@@ -214,18 +149,22 @@ class Mesh:
         Raises:
             StatementError: nothing is selected, or the name is taken.
         """
-        midpoints = self.points[self.skfem.facets[:, self.exterior]].mean(axis=0)
+        self._names.add_boundary(str(name), self._chosen("tag", name, where, self.exterior, "boundary"))
+        return self
+
+    def _chosen(self, what: str, name: str, where: Callable[..., Any], facets: np.ndarray, kind: str) -> np.ndarray:
+        center = self.kind.reference_facet.mean(axis=0)
+        midpoints = self.on_facet(np.tile(center, (len(facets), 1)), facets)[0]
         chosen = np.asarray(where(*midpoints.T), dtype=bool)
         if chosen.shape not in ((), (len(midpoints),)):
-            raise StatementError(f"tag {name!r} gave shape {chosen.shape}; one truth value per facet is needed")
-        facets = self.exterior[np.broadcast_to(chosen, len(midpoints))]
-        if not len(facets):
+            raise StatementError(f"{what} {name!r} gave shape {chosen.shape}; one truth value per facet is needed")
+        selected = facets[np.broadcast_to(chosen, len(midpoints))]
+        if not len(selected):
             raise StatementError(
-                f"tag {name!r} selects none of the {len(midpoints)} boundary facets (their midpoints are tested); "
+                f"{what} {name!r} selects none of the {len(midpoints)} {kind} facets (their midpoints are tested); "
                 f"the mesh fills {self._ranges()}"
             )
-        self._names.add_boundary(str(name), facets)
-        return self
+        return selected
 
     # What can be made of it.
 
@@ -233,15 +172,77 @@ class Mesh:
         """The mesh with every cell cut into 2^d, `n` times; names, coordinates and dimensions are kept."""
         mesh = self
         for _ in range(n):
-            sk = mesh.skfem
+            sk = mesh.skeleton
             mesh = Mesh._of(refined_content(mesh._content(), mesh._names.boundaries, sk.facets.T, sk.t2f.T))
         return mesh
 
+    def moved(self, length: float = 1.0, shift: Any = 0.0) -> Mesh:
+        """The mesh at `shift + length * points` in space, with all names: other units, or another place.
+
+        >>> Mesh.box((0, 0), (1000, 500), cells=4).moved(1e-3).upper.tolist()     # mm to m
+        [1.0, 0.5]
+        """
+        factor, offset = np.ones(self.dimension), np.zeros(self.dimension)
+        factor[: self.spatial_dimension], offset[: self.spatial_dimension] = length, shift
+        content = self._content()
+        curved = None if content.curved is None else offset + factor * content.curved
+        return Mesh._of(content._replace(points=offset + factor * content.points, curved=curved))
+
+    def cut(self, name: str, where: Callable[..., Any] | None = None) -> Mesh:
+        """The mesh with a crack: interior facets are doubled, and both faces get names.
+
+        `name` is both faces, `name+` the face of the cells towards larger y (or x, where the crack runs along y) and
+        `name-` the other one. Ends inside the domain are tips; ends on the boundary open it.
+
+        Args:
+            name: of the crack; without `where`, a name of interior facets that the mesh has (a line in Gmsh).
+            where: `where(x, y, ...)` of the midpoints of interior facets (arrays in, booleans out).
+
+        Raises:
+            StatementError: nothing is selected, a facet cannot open, or a name is taken.
+
+        >>> mesh = Mesh.box((-1, -1), (1, 1), cells=8).cut("crack", lambda x, y: (abs(y) < 1e-9) & (x < 0))
+        >>> len(mesh.boundaries["crack+"]), len(mesh.boundaries["crack"]), mesh.reentrant_corners().tolist()
+        (4, 8, [[0.0, 0.0]])
+        """
+        inner = np.setdiff1d(np.arange(len(self.facet_nodes)), self.exterior)
+        if where is None:
+            facets = np.intersect1d(self.facets_of(name), inner)
+            if not len(facets):
+                raise StatementError(f"cut {name!r}: this boundary has no facets inside the domain; it is open already")
+        else:
+            facets = self._chosen("cut", name, where, inner, "interior")
+        sk = self.skeleton
+        content, faces = cut_content(
+            self._content(), name, facets, sk.facets.T, sk.f2t.T, self._names.boundaries
+        )  # fmt: skip
+        mesh = Mesh._of(content)
+        if where is not None:
+            mesh._names.add_boundary(name, mesh._facets_with(name, faces))
+        mesh._name_faces(name)
+        return mesh
+
+    def _name_faces(self, name: str) -> None:
+        """Split a boundary that lies on slits, both faces of each, into `name+` and `name-`; leave others alone."""
+        facets = self._names.boundaries[name]
+        pairs = self.slit_pairs
+        pairs = pairs[np.isin(pairs, facets).all(axis=1)]
+        taken = {f"{name}+", f"{name}-"} & {*self._names.boundaries, *self._names.subdomains}
+        if taken or not len(pairs) or len(np.unique(pairs)) < len(facets):
+            return
+        owner = self.skeleton.f2t[0, facets]
+        upper = upper_faces(
+            self.points, self.skeleton.facets[:, facets].T, np.searchsorted(facets, pairs),
+            self.points[self.cells[owner]].mean(axis=1),
+        )  # fmt: skip
+        self._names.add_boundary(f"{name}+", facets[upper])
+        self._names.add_boundary(f"{name}-", facets[~upper])
+
     def _content(self) -> Content:
-        vertices = {name: self.skfem.facets[:, facets].T for name, facets in self._names.boundaries.items()}
+        vertices = {name: self.skeleton.facets[:, facets].T for name, facets in self._names.boundaries.items()}
         return Content(
             self.points, self.cells, self.cell_type, vertices, dict(self._names.subdomains),
-            self.coordinate_names, self.spatial_dimension,
+            self.coordinate_names, self.spatial_dimension, self.nodes[self.cell_nodes] if self.order == 2 else None,
         )  # fmt: skip
 
     def __mul__(self, interval: Mesh) -> Mesh:
@@ -259,31 +260,13 @@ class Mesh:
         point_data: Mapping[str, Any] | None = None,
         cell_data: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write a VTU file for ParaView with values on points (nv, ...) and cells (nc, ...); names survive `read`."""
-        facets = self._names.boundaries, self.skfem.t2f.T, self.skfem.f2t.T
-        write_vtu(Path(path), self._content(), *facets, point_data or {}, cell_data or {})
+        """Write a VTU file for ParaView with values on points (nv, ...) and cells (nc, ...); names survive `read`.
 
-    # Questions about it.
-
-    @cached_property
-    def _locator(self) -> Locator:
-        return Locator(self.kind, self.points, self.cells)
-
-    def locate(self, points: Any, tolerance: float = 1e-6) -> np.ndarray:
-        """Number of the cell that holds each point (n, d), or -1; `tolerance` is relative to each axis' extent."""
-        return self._locator(points, tolerance)
-
-    def contains(self, points: Any, tolerance: float = 1e-6) -> np.ndarray:
-        """Whether each point (n, d) lies in the domain, or outside by less than `tolerance` times its extent."""
-        return self.locate(points, tolerance) >= 0
-
-    def box_sides(self) -> dict[tuple[int, int], np.ndarray] | None:
-        """(axis, 0 lower | 1 upper) -> facet numbers, if the domain is exactly its bounding box, else None."""
-        return box_sides(self.points, self.exterior, self.skfem.facets[:, self.exterior].T, self.measure)
-
-    def reentrant_corners(self) -> np.ndarray:
-        """Where the angle in space passes pi: vertices in 2-D, midpoints of edges in 3-D or along time, (m, d)."""
-        return reentrant_corners(self._content(), self.skfem.facets[:, self.exterior].T)
+        Second-order cells stay such; values may be given at their nodes (`mesh.nodes`) too.
+        """
+        facets = self._names.boundaries, self.skeleton.t2f.T, self.skeleton.f2t.T
+        nodes = self.nodes, self.cell_nodes
+        write_vtu(Path(path), self._content(), *nodes, *facets, point_data or {}, cell_data or {})
 
     def _ranges(self) -> str:
         axes = zip(self.coordinate_names, self.lower, self.upper, strict=True)

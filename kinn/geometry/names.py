@@ -49,6 +49,9 @@ class Names:
         table[name] = numbers
 
     def facets_of(self, on: str | Iterable[str]) -> np.ndarray:
+        for name in _tuple(on):
+            if name != BOUNDARY and not self.boundaries:
+                raise StatementError(f"boundary {name!r} is not in the mesh, which has no names; {_remedy(name)}")
         return _union(on, {**self.boundaries, BOUNDARY: self.exterior}, "boundary")
 
     def cells_of(self, on: str | Iterable[str] | None) -> np.ndarray:
@@ -58,6 +61,8 @@ class Names:
         names = () if on is None else _tuple(on)
         known = [*self.boundaries, BOUNDARY, *self.subdomains]
         for name in names:
+            if name not in known and known == [BOUNDARY]:
+                raise StatementError(f"{name!r} names no part of the mesh, which has no names; {_remedy(name)}")
             if name not in known:
                 raise StatementError(f"{name!r} names no part of the mesh" + suggest(name, known))
         kinds = {name not in self.subdomains for name in names}
@@ -68,6 +73,13 @@ class Names:
 
 def _tuple(on: str | Iterable[str]) -> tuple[str, ...]:
     return (on,) if isinstance(on, str) else tuple(on)
+
+
+def _remedy(name: str) -> str:
+    return (
+        f'write mesh.tag("{name}", lambda x, *_: x < 1e-6) with what holds at the midpoints of its facets, or take '
+        f"{BOUNDARY!r}, the whole boundary (in Gmsh: add physical groups)"
+    )
 
 
 def _checked(name: str, numbers: Any, count: int, what: str) -> np.ndarray:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinn.geometry.cells import shape_functions
+from kinn.geometry.cells import facet_vectors, shape_functions
 from kinn.geometry.mesh import Mesh
-from kinn.geometry.rules import reference_rule
+from kinn.geometry.rules import jacobian_degree, reference_rule
 from kinn.statement.errors import StatementError
 
 
@@ -46,6 +46,9 @@ class Points:
 def gauss(mesh: Mesh, order: int, on: str | Iterable[str] | None = None, facets: Sequence[int] | None = None) -> Points:
     """Gauss points exact for polynomials up to `order` in the cells of the domain or a subdomain, or on facets.
 
+    On a mesh of second order the rule is exact for polynomials of degree `order` of the reference coordinates (a
+    polynomial of degree p in space has degree 2 p there), so for areas, volumes and fluxes through its curved facets.
+
     Args:
         mesh: the mesh.
         order: polynomial degree; all weights are positive whatever the order.
@@ -69,13 +72,12 @@ def gauss(mesh: Mesh, order: int, on: str | Iterable[str] | None = None, facets:
 
 def _in_cells(mesh: Mesh, order: int, cells: np.ndarray) -> Points:
     kind = mesh.kind
-    # The determinant of a Q1 map has degree d - 1 in every reference coordinate.
-    extra = 0 if kind.is_simplex else kind.dimension - 1
+    extra = jacobian_degree(kind.dimension, kind.is_simplex, mesh.order)
     nodes, weights = reference_rule(kind.dimension, kind.is_simplex, order + extra)
-    values, gradients = shape_functions(kind.reference, nodes)
-    corners = mesh.points[mesh.cells[cells]]
+    values, gradients = shape_functions(kind.nodes(mesh.order), nodes)
+    corners = mesh.nodes[mesh.cell_nodes[cells]]
     x = np.einsum("qk,ckd->cqd", values, corners)
-    if kind.is_simplex:
+    if kind.is_simplex and mesh.order == 1:
         jacobian = np.einsum("kr,ckd->cdr", gradients[0], corners)[:, None]
     else:
         jacobian = np.einsum("qkr,ckd->cqdr", gradients, corners)
@@ -86,36 +88,18 @@ def _in_cells(mesh: Mesh, order: int, cells: np.ndarray) -> Points:
 def _on_facets(mesh: Mesh, order: int, facets: np.ndarray) -> Points:
     kind = mesh.kind
     simplex = kind.facet != "quad"
-    nodes, weights = reference_rule(kind.dimension - 1, simplex, order + (0 if simplex else kind.dimension - 2))
-    values, gradients = shape_functions(kind.reference_facet, nodes)
-    vertices = mesh.skfem.facets[:, facets].T
-    corners = mesh.points[vertices]
+    extra = jacobian_degree(kind.dimension - 1, simplex, mesh.order)
+    nodes, weights = reference_rule(kind.dimension - 1, simplex, order + extra)
+    values, gradients = shape_functions(kind.facet_nodes(mesh.order), nodes)
+    corners = mesh.nodes[mesh.facet_nodes[facets]]
     x = np.einsum("qk,fkd->fqd", values, corners)
     vector = facet_vectors(np.einsum("qkr,fkd->fqdr", gradients, corners))
-    owner = mesh.skfem.f2t[0, facets].astype(np.int64)
-    vector = outward(mesh, owner, corners, vector)
+    owner = mesh.skeleton.f2t[0, facets].astype(np.int64)
+    vector = mesh.outward(owner, corners, vector)
     size = np.linalg.norm(vector, axis=2, keepdims=True)
     d = mesh.dimension
     weight = (size[:, :, 0] * weights).ravel()
     return Points(x.reshape(-1, d), weight, (vector / size).reshape(-1, d), np.repeat(owner, len(weights)))
 
 
-def facet_vectors(tangents: np.ndarray) -> np.ndarray:
-    """Vectors across a facet, (..., d), as long as its area element, from its tangents (..., d, d - 1)."""
-    dimension = tangents.shape[-2]
-    if dimension == 1:
-        return np.ones(tangents.shape[:-1])
-    if dimension == 2:
-        return np.stack([tangents[..., 1, 0], -tangents[..., 0, 0]], axis=-1)
-    return np.cross(tangents[..., 0], tangents[..., 1])
-
-
-def outward(mesh: Mesh, owner: np.ndarray, corners: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """`vectors` (f, q, d) across facets with `corners` (f, k, d), turned to point out of the cells `owner` (f,)."""
-    away = corners.mean(axis=1) - mesh.points[mesh.cells[owner]].mean(axis=1)
-    # One sign for a facet: its vector may turn along a bent hexahedron's face, but not by more than a right angle.
-    sign = np.where((vectors.mean(axis=1) * away).sum(axis=1) < 0, -1.0, 1.0)
-    return vectors * sign[:, None, None]
-
-
-__all__ = ["Points", "facet_vectors", "gauss", "outward"]
+__all__ = ["Points", "gauss"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinn.geometry.cells import CELL_TYPES, Content, vertex_keys
+from kinn.geometry.cells import CELL_TYPES, CellType, Content, shape_functions, vertex_keys
 
 # Children as positions in a cell's lattice: its vertices, then midpoints of its edges, then (hexahedra) centers of
 # its facets, then (quadrilaterals, hexahedra) its own center.
@@ -50,9 +50,13 @@ def refined_content(
         new_points.append(points[cells].mean(axis=1))
         lattice.append(total + np.arange(len(cells))[:, None])
     all_points, nodes = np.concatenate(new_points), np.concatenate(lattice, axis=1)
+    if content.curved is not None:
+        all_points[nodes] = content.curved[:, _lattice_nodes(kind)]
     children = [nodes[:, child] for child in _CHILDREN[kind.name]]
+    shortest = None
     if kind.name == "tetra":
-        children += _cut_octahedra(all_points, nodes)
+        shortest = _shortest_diagonals(all_points, nodes)
+        children += [np.take_along_axis(nodes, _OCTAHEDRON[shortest, part], axis=1) for part in range(4)]
 
     def midpoint(one: np.ndarray, two: np.ndarray) -> np.ndarray:
         return count + np.searchsorted(keys, vertex_keys(np.stack([one, two], axis=1), count))
@@ -76,14 +80,57 @@ def refined_content(
         cells=np.concatenate(children),
         boundaries={name: cut(numbers) for name, numbers in boundaries.items()},
         subdomains={name: (offsets + numbers).ravel() for name, numbers in content.subdomains.items()},
+        curved=None if content.curved is None else _curved_children(kind, content.curved, shortest),
     )
 
 
-def _cut_octahedra(points: np.ndarray, nodes: np.ndarray) -> list[np.ndarray]:
+def _shortest_diagonals(points: np.ndarray, nodes: np.ndarray) -> np.ndarray:
     # The shortest diagonal keeps the angles of repeated refinements bounded.
     diagonals = points[nodes[:, _OCTAHEDRON[:, 0, :2]]]  # (nc, 3, 2, d)
-    shortest = np.linalg.norm(diagonals[:, :, 0] - diagonals[:, :, 1], axis=2).argmin(axis=1)
-    return [np.take_along_axis(nodes, _OCTAHEDRON[shortest, part], axis=1) for part in range(4)]
+    return np.linalg.norm(diagonals[:, :, 0] - diagonals[:, :, 1], axis=2).argmin(axis=1)
 
 
-__all__ = ["refined_content"]
+def _lattice(kind: CellType) -> np.ndarray:
+    """Places of the lattice in the reference cell, (n, d)."""
+    reference, parts = kind.reference, [kind.edges]
+    if kind.name == "hexahedron":
+        parts.append(kind.skfem.elem.refdom.facets)
+    if kind.name in ("quad", "hexahedron"):
+        parts.append([list(range(len(reference)))])
+    return np.concatenate([reference, *[reference[np.array(part)].mean(axis=1) for part in parts]])
+
+
+def _lattice_nodes(kind: CellType) -> np.ndarray:
+    """The node of the cell of second order at each place of the lattice: they are the same places."""
+    apart = np.abs(_lattice(kind)[:, None] - kind.nodes(2)[None]).sum(axis=2)
+    return apart.argmin(axis=1)
+
+
+def child_nodes(kind: CellType, vertices: np.ndarray, curved: np.ndarray) -> np.ndarray:
+    """Places (m, k, d) of all nodes of children, on the quadratic maps of their parents: the geometry stays the same.
+
+    Args:
+        vertices: (m, k, d) of the children, in their parents' reference cells; or (k, d), the same for all.
+        curved: (m, k, d) nodes of the parents.
+    """
+    first = shape_functions(kind.reference, kind.nodes(2))[0]
+    places = first @ vertices
+    shape = places.shape[:-1]
+    values = shape_functions(kind.nodes(2), places.reshape(-1, kind.dimension))[0]
+    return values.reshape(*shape, -1) @ curved
+
+
+def _curved_children(kind: CellType, curved: np.ndarray, shortest: np.ndarray | None) -> np.ndarray:
+    lattice = _lattice(kind)
+    children = [child_nodes(kind, lattice[child], curved) for child in _CHILDREN[kind.name]]
+    if shortest is not None:
+        for part in range(4):
+            child = np.empty_like(curved)
+            for diagonal in range(3):
+                mine = shortest == diagonal
+                child[mine] = child_nodes(kind, lattice[_OCTAHEDRON[diagonal, part]], curved[mine])
+            children.append(child)
+    return np.concatenate(children)
+
+
+__all__ = ["child_nodes", "refined_content"]

@@ -41,13 +41,27 @@ def reference_rule(dimension: int, simplex: bool, order: int) -> tuple[np.ndarra
     return grid, weights
 
 
-def cell_volumes(kind: CellType, points: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Length, area or volume (nc,) of each cell; exact for bent hexahedra too."""
-    if kind.is_simplex:
-        return simplex_measures(points[cells])
-    nodes, weights = reference_rule(kind.dimension, False, 2)
-    gradients = shape_functions(kind.reference, nodes)[1]
-    return np.abs(np.linalg.det(np.einsum("qkr,ckd->cqdr", gradients, points[cells]))) @ weights
+def cell_volumes(kind: CellType, order: int, corners: np.ndarray) -> np.ndarray:
+    """Length, area or volume (nc,) of cells with nodes (nc, k, d) of first or second order; exact for bent cells too."""
+    if kind.is_simplex and order == 1:
+        return simplex_measures(corners)
+    nodes, weights = reference_rule(
+        kind.dimension, kind.is_simplex, jacobian_degree(kind.dimension, kind.is_simplex, order)
+    )
+    volumes = np.zeros(len(corners))
+    for gradient, weight in zip(shape_functions(kind.nodes(order), nodes)[1], weights, strict=True):
+        volumes += weight * np.abs(np.linalg.det(np.einsum("kr,ckd->cdr", gradient, corners)))
+    return volumes
 
 
-__all__ = ["cell_volumes", "reference_rule"]
+def jacobian_degree(dimension: int, simplex: bool, order: int) -> int:
+    """Degree of the determinant of the map of a cell, or of the vector across a facet, in the reference coordinates.
+
+    P1: 0. P2: each of d factors is linear. Q1 and Q2, per coordinate: one factor is derived, d - 1 are not.
+    """
+    if simplex:
+        return dimension * (order - 1)
+    return dimension * order - 1
+
+
+__all__ = ["cell_volumes", "jacobian_degree", "reference_rule"]

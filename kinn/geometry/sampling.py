@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy.stats import qmc
 
-from kinn.geometry.cells import simplex_measures
+from kinn.geometry.cells import facet_vectors, shape_functions, simplex_measures
 from kinn.geometry.mesh import Mesh
-from kinn.geometry.points import Points, facet_vectors, outward
+from kinn.geometry.points import Points
 from kinn.statement.errors import StatementError
 
 
@@ -18,7 +18,7 @@ def sample(
 ) -> Points:
     """`n` scrambled Sobol points with equal weights that sum to the measure of the part they lie in.
 
-    The first Sobol coordinate picks a simplex by its share of the measure, the others a place in it.
+    On curved cells of second order, weights follow the stretching of the cell instead. The first Sobol coordinate picks a simplex by its share of the measure, the others a place in it.
 
     Args:
         mesh: the mesh.
@@ -39,12 +39,14 @@ def sample(
     on_boundary = facets is not None or mesh.is_boundary(on)
     if on_boundary:
         numbers = mesh.facets_of(on or ()) if facets is None else np.asarray(facets)
-        rows, parts = mesh.skfem.facets[:, numbers].T, kind.facet_simplices
-        owner = mesh.skfem.f2t[0, numbers].astype(np.int64)
+        rows, parts = mesh.facet_nodes[numbers], np.array(kind.facet_simplices)
+        owner = mesh.skeleton.f2t[0, numbers].astype(np.int64)
+        reference, nodes = kind.reference_facet, kind.facet_nodes(mesh.order)
     else:
         owner = mesh.cells_of(on)
-        rows, parts = mesh.cells[owner], kind.simplices
-    corners = mesh.points[rows[:, parts]].reshape(-1, len(parts[0]), mesh.dimension)
+        rows, parts = mesh.cell_nodes[owner], np.array(kind.simplices)
+        reference, nodes = kind.reference, kind.nodes(mesh.order)
+    corners = mesh.points[rows[:, parts]].reshape(-1, parts.shape[1], mesh.dimension)
     # Simplices that follow each other lie near each other, so that Sobol numbers spread evenly in space.
     order = np.argsort(_along_curve((corners.mean(axis=1) - mesh.lower) / (2 * mesh.scale)), kind="stable")
     corners, owner = corners[order], np.repeat(owner, len(parts))[order]
@@ -58,20 +60,33 @@ def sample(
         u = qmc.Sobol(rank + 1, rng=np.random.default_rng(seed)).random_base2(power)[:n]
         chosen = np.minimum(np.searchsorted(np.cumsum(measures), u[:, 0] * total, side="right"), len(corners) - 1)
         barycentric = simplex_map(u[:, 1:])
-    x = np.einsum("nk,nkd->nd", barycentric, corners[chosen])
+    exact = total if on_boundary else mesh.volumes[np.unique(owner)].sum()
+    if mesh.order == 1:
+        x = np.einsum("nk,nkd->nd", barycentric, corners[chosen])
+        weight = np.full(len(x), exact / len(x))
+        tangents = np.swapaxes(corners[:, 1:] - corners[:, :1], 1, 2)[chosen]
+    else:
+        # A straight simplex and a place in it, then the curved map: a weight says how much that map stretches there.
+        place = np.einsum("nk,nkr->nr", barycentric, reference[parts][order[chosen] % len(parts)])
+        values, gradients = shape_functions(nodes, place)
+        bent = mesh.nodes[rows[order[chosen] // len(parts)]]
+        x, tangents = np.einsum("nk,nkd->nd", values, bent), np.swapaxes(bent, 1, 2) @ gradients
+        size = np.linalg.norm(facet_vectors(tangents), axis=1) if on_boundary else np.abs(np.linalg.det(tangents))
+        share = simplex_measures(reference[parts])[order[chosen] % len(parts)]
+        weight = total / len(x) * size * share / measures[chosen]
+        if not on_boundary:
+            weight *= exact / weight.sum()
     if not on_boundary:
-        weight = np.full(len(x), mesh.volumes[np.unique(owner)].sum() / len(x))
         return Points(x, weight, None, owner[chosen])
-    weight = np.full(len(x), total / len(x))
-    tangents = np.swapaxes(corners[:, 1:] - corners[:, :1], 1, 2)
-    vectors = outward(mesh, owner, corners, facet_vectors(tangents)[:, None])[:, 0]
+    vectors = mesh.outward(owner[chosen], corners[chosen], facet_vectors(tangents)[:, None])[:, 0]
     normals = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Points(x, weight, normals[chosen], owner[chosen])
+    return Points(x, weight, normals, owner[chosen])
 
 
 def _along_curve(x: np.ndarray) -> np.ndarray:
     """Place (n,) of points of the unit cube on a space-filling (Morton) curve: their bits interleaved."""
-    grid = np.minimum((x * 2**16).astype(np.int64), 2**16 - 1)
+    # centers that lie on a line of the grid stay on one side of it, however they are rounded
+    grid = np.minimum((x * 2**16 + 1e-3).astype(np.int64), 2**16 - 1)
     place = np.zeros(len(x), dtype=np.int64)
     for bit in range(16):
         for axis in range(x.shape[1]):

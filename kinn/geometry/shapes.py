@@ -65,12 +65,18 @@ def product_content(left: Content, right: Content, alternate: bool = False) -> C
     """Extrude `left` along the interval `right`: point `layer * nv + vertex`, all cells of one layer together.
 
     A prism over a simplex with ordered vertices v_0 < ... < v_d is cut into the d + 1 simplices
-    (v_0 .. v_i below, v_i .. v_d above): neighbors agree on their common faces, since the order is global.
+    (v_0 .. v_i below, v_i .. v_d above): neighbors agree on their common faces, since the order is global. The two
+    faces of a slit agree as well: a vertex counts as the first one at its place.
     With `alternate`, that order puts even vertices first in even layers and last in odd ones.
     """
     kind = CELL_TYPES[left.cell_type]
     if CELL_TYPES[right.cell_type].dimension != 1:
         raise StatementError("the second factor of a product of meshes must be an interval, as Interval('t', 0, 1)")
+    if left.curved is not None:
+        raise StatementError(
+            "a second-order mesh times an interval is not supported yet; use a first-order mesh of the space "
+            "(gmsh -order 1)"
+        )
     if kind.dimension == 3:
         raise StatementError(
             "a 3-D mesh times an interval needs 4-D cells, which are not supported yet; "
@@ -88,15 +94,17 @@ def product_content(left: Content, right: Content, alternate: bool = False) -> C
     level[order] = np.arange(len(order))
 
     count = len(left.points)
+    _, first, same = np.unique(left.points, axis=0, return_index=True, return_inverse=True)
+    rank = first[same.ravel()]
     points = np.column_stack([np.tile(left.points, (layers + 1, 1)), np.repeat(heights, count)])
-    cells = _extrude(left.cells, count, layers, kind.is_simplex, alternate)
+    cells = _extrude(left.cells, rank, layers, kind.is_simplex, alternate)
     per_layer = len(cells) // layers
     if not kind.is_simplex:
         cells = cells[:, HEXAHEDRON_FROM_VTK]
     shape = {"line": "triangle", "triangle": "tetra", "quad": "hexahedron"}[kind.name]
 
     boundaries = {
-        name: _extrude(facets, count, layers, kind.is_simplex, alternate) for name, facets in left.boundaries.items()
+        name: _extrude(facets, rank, layers, kind.is_simplex, alternate) for name, facets in left.boundaries.items()
     }
     for name, facets in right.boundaries.items():
         _new(name, boundaries)
@@ -119,16 +127,16 @@ def _new(name: str, table: dict[str, np.ndarray]) -> None:
         raise StatementError(f"both factors of the product have a part named {name!r}; rename one")
 
 
-def _extrude(rows: np.ndarray, count: int, layers: int, split: bool, alternate: bool) -> np.ndarray:
+def _extrude(rows: np.ndarray, rank: np.ndarray, layers: int, split: bool, alternate: bool) -> np.ndarray:
     """Prisms over `rows` (m, k) of vertices in every layer; split into simplices, or as bottom then top vertices."""
-    parts = []
+    parts, count = [], len(rank)
     for layer in range(layers):
         low, high = layer * count, (layer + 1) * count
         if not split:
             # A facet's quadrilateral runs round; a cell's two quadrilaterals stand one above the other.
             parts.append(np.hstack([rows + low, (rows if rows.shape[1] == 4 else rows[:, ::-1]) + high]))
             continue
-        key = rows + count * ((rows + layer) % 2) if alternate else rows
+        key = rows + count * ((rows + layer) % 2) if alternate else rank[rows]
         ordered = np.take_along_axis(rows, np.argsort(key, axis=1), axis=1)
         width = rows.shape[1]
         parts += [np.hstack([ordered[:, : k + 1] + low, ordered[:, k:] + high]) for k in range(width)]

@@ -11,7 +11,7 @@ from typing import Any
 import meshio
 import numpy as np
 
-from kinn.geometry.cells import CELL_TYPES, HEXAHEDRON_TO_VTK, Content
+from kinn.geometry.cells import CELL_TYPES, HEXAHEDRON_TO_VTK, Content, nodes_to_vtk, shape_functions
 from kinn.statement.errors import StatementError
 
 SUBDOMAIN_PREFIX = "skfem:s:"  # 1 on the cells of a subdomain
@@ -22,20 +22,27 @@ AXES_PREFIX = "kinn:axes:"  # names of the coordinates and number of spatial one
 def write_vtu(
     path: Path,
     content: Content,
+    nodes: np.ndarray,
+    cell_nodes: np.ndarray,
     boundaries: Mapping[str, np.ndarray],
     cell_facets: np.ndarray,
     facet_cells: np.ndarray,
     point_data: Mapping[str, Any],
     cell_data: Mapping[str, Any],
 ) -> None:
-    """Write `content` with the facet numbers `boundaries`, `cell_facets` (nc, .) and `facet_cells` (nf, 2)."""
+    """Write `content` with its `nodes` (N, d) and `cell_nodes` (nc, k), the facet numbers `boundaries`, `cell_facets`
+    (nc, .) and `facet_cells` (nf, 2). Data on vertices are interpolated to the other nodes of second-order cells.
+    """
     if path.suffix.lower() != ".vtu":
         raise StatementError(f"cannot write {str(path)!r}: kinn writes .vtu files; change the ending")
     if not path.resolve().parent.is_dir():
         raise StatementError(f"cannot write {str(path)!r}: its folder does not exist; make it first")
     kind = CELL_TYPES[content.cell_type]
     count, dimension = content.points.shape
+    second = content.curved is not None
     cells = content.cells[:, HEXAHEDRON_TO_VTK] if kind.name == "hexahedron" else content.cells
+    if second:
+        cells = cell_nodes[:, nodes_to_vtk(kind)]
     on_cells = {name: _column(name, values, len(cells), "cells") for name, values in cell_data.items()}
     for name, numbers in content.subdomains.items():
         marks = np.zeros(len(cells), dtype=np.int32)
@@ -50,11 +57,22 @@ def write_vtu(
     if content.coordinate_names != ("x", "y", "z")[:dimension] or content.spatial_dimension != dimension:
         key = f"{AXES_PREFIX}{','.join(content.coordinate_names)}:{content.spatial_dimension}"
         on_cells[key] = np.zeros(len(cells), dtype=np.int8)
-    points = np.hstack([content.points, np.zeros((count, 3 - dimension))])  # VTK's points are 3-D
+    points = np.hstack([nodes, np.zeros((len(nodes), 3 - dimension))])  # VTK's points are 3-D
+    on_points = {}
+    for name, values in point_data.items():
+        if second and len(np.asarray(values)) == len(nodes):
+            on_points[name] = _column(name, values, len(nodes), "nodes")
+            continue
+        on_points[name] = _column(name, values, count, "points")
+        if second:
+            every = np.empty((len(nodes), *on_points[name].shape[1:]))
+            functions = shape_functions(kind.reference, kind.nodes(2))[0]
+            every[cell_nodes] = np.einsum("qk,ck...->cq...", functions, on_points[name][content.cells])
+            on_points[name] = every
     file = meshio.Mesh(
         points,
-        [(kind.name, cells)],
-        point_data={name: _column(name, values, count, "points") for name, values in point_data.items()},
+        [(kind.second if second else kind.name, cells)],
+        point_data=on_points,
         cell_data={name: [values] for name, values in on_cells.items()},
     )
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):

@@ -1,9 +1,23 @@
 """Networks that supply exact derivatives (jets) and the Jacobian of every point."""
 
+from kinn.networks.inputs import Inputs
 from kinn.networks.jets import JetSpace, MultiIndex
 from kinn.networks.kan import KAN
 from kinn.networks.mlp import MLP
 from kinn.networks.module import ModuleNetwork
 from kinn.networks.network import Network, Tape
+from kinn.networks.separate import Separate, network_from, places_of
 
-__all__ = ["KAN", "MLP", "JetSpace", "ModuleNetwork", "MultiIndex", "Network", "Tape"]
+__all__ = [
+    "KAN",
+    "MLP",
+    "Inputs",
+    "JetSpace",
+    "ModuleNetwork",
+    "MultiIndex",
+    "Network",
+    "Separate",
+    "Tape",
+    "network_from",
+    "places_of",
+]

@@ -153,8 +153,8 @@ class KAN(Network):
     def _layers(self) -> list[KANLayer]:
         return [layer for layer in self.layers if isinstance(layer, KANLayer)]
 
-    def jets(self, x: Tensor, space: JetSpace, tape: Tape | None = None) -> Tensor:
-        values = space.coordinates(x)
+    def compose(self, inputs: Tensor, space: JetSpace, tape: Tape | None = None) -> Tensor:
+        values = inputs
         for depth, layer in enumerate(self._layers()):
             if depth:
                 values = space.compose(activations.tanh(values[0], space.order), values)

@@ -36,20 +36,20 @@ class MLP(Network):
             self.weights.append(nn.Parameter(torch.cat([weight, torch.zeros(o, 1, dtype=torch.float64)], 1)))
         self.to(dtype=dtype, device=device)
 
-    def jets(self, x: Tensor, space: JetSpace, tape: Tape | None = None) -> Tensor:
-        values = space.coordinates(x)
+    def compose(self, inputs: Tensor, space: JetSpace, tape: Tape | None = None) -> Tensor:
+        values = inputs
         for depth, weight in enumerate(self.weights):
             if depth:
                 values = space.compose(activations.tanh(values[0], space.order), values)
             # the bias multiplies the constant function 1, whose derivatives vanish
             one = values.new_zeros(*values.shape[:2], 1)
             one[0] = 1
-            inputs = torch.cat([values, one], -1)
-            values = inputs @ (weight if tape is None else weight.detach()).T
+            features = torch.cat([values, one], -1)
+            values = features @ (weight if tape is None else weight.detach()).T
             if tape is not None:
-                features = inputs.detach()
+                kept = features.detach()
                 values = tape.record(
-                    values, lambda adjoint, f=features: torch.einsum("mno,mni->noi", adjoint, f).flatten(1)
+                    values, lambda adjoint, f=kept: torch.einsum("mno,mni->noi", adjoint, f).flatten(1)
                 )
         return values
 

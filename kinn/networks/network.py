@@ -31,22 +31,33 @@ class Tape:
 
     def jacobian(self, adjoints: Sequence[Tensor | None], more: Tensor | None = None) -> Tensor:
         """(n, P): derivatives of one residual per point with respect to all weights, layer after layer, then `more` (n, .)."""
-        blocks = [
+        blocks = self.blocks(adjoints)
+        return torch.cat(blocks if more is None else [*blocks, more], 1)
+
+    def blocks(self, adjoints: Sequence[Tensor | None]) -> list[Tensor]:
+        """The derivatives (n, weights of the layer) of one residual per point, for each layer."""
+        return [
             jacobian(torch.zeros_like(output) if adjoint is None else adjoint)
             for output, jacobian, adjoint in zip(self.outputs, self._jacobians, adjoints, strict=True)
         ]
-        return torch.cat(blocks if more is None else [*blocks, more], 1)
 
 
 class Network(nn.Module, ABC):
-    """A function of `n_inputs` coordinates in [-1, 1] with `n_outputs` components that can supply jets."""
+    """A function of `n_inputs` numbers in [-1, 1] with `n_outputs` components that can supply jets."""
 
     n_inputs: int
     n_outputs: int
 
     @abstractmethod
+    def compose(self, inputs: Tensor, space: JetSpace, tape: Tape | None = None) -> Tensor:
+        """Jets (m, n, n_outputs) of the network after a function with jets `inputs` (m, n, n_inputs).
+
+        The derivatives are those in the variables of `inputs`, whose number need not be `n_inputs`.
+        """
+
     def jets(self, x: Tensor, space: JetSpace, tape: Tape | None = None) -> Tensor:
-        """Derivatives at `x` (n, d) for every multi-index of `space`: (m, n, n_outputs)."""
+        """Derivatives at `x` (n, n_inputs) for every multi-index of `space`: (m, n, n_outputs)."""
+        return self.compose(space.coordinates(x), space, tape)
 
     @property
     def smoothness(self) -> int | None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import sympy as sp
 
+from kinn.formulations.null_space import null_space
 from kinn.geometry.sampling import sample
+from kinn.report.matching import scalars, unchecked
 from kinn.report.reference import Evaluable, Reference
-from kinn.statement.calculus import expanded
 from kinn.statement.errors import StatementError
-from kinn.statement.fields import FieldComponent
 from kinn.statement.problem import Problem
-from kinn.statement.terms import strong_terms
 
 SEED = 987_654_321  # of the points of comparison; training takes small seeds
 
@@ -39,19 +39,28 @@ class Errors:
 class Comparison:
     """A reference tabulated once at `n` points, so that many solutions of a problem can be compared with it.
 
-    Points are quasi-random and spread by area. Vectors count with their Euclidean norm, gradients are spatial. Where
-    the problem fixes a component only up to a constant (nothing holds its value), its mean error is taken away.
+    `derived` are expressions by name, such as a von Mises stress, that are compared too, with the same expression of
+    the reference. Points are quasi-random and spread by area. Vectors count with their Euclidean norm, gradients are spatial. Where
+    the problem leaves constants or rigid motions open (see `null_space`), errors and sizes are those without them.
 
-    Raises StatementError for a reference that does not fit, is not finite or is zero everywhere.
+    Raises StatementError for a reference that does not fit, is not finite or is zero everywhere, or cannot say what a
+    derived expression is.
     """
 
-    def __init__(self, problem: Problem, reference: Any, n: int = 20_000, seed: int = SEED) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        reference: Any,
+        n: int = 20_000,
+        seed: int = SEED,
+        derived: Mapping[str, Any] | None = None,
+    ) -> None:
         self.problem = problem
         self.reference = reference if isinstance(reference, Reference) else Reference(problem, reference)
         mesh = problem.mesh
         self.points = sample(mesh, n, seed=seed).x
         self.length = float(mesh.scale[: mesh.spatial_dimension].max())
-        self.floating = floating_components(problem)
+        self._open = null_space(problem)
         self._tables: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
         for name in self.reference.fields:
             components = list(problem.fields[name])
@@ -59,39 +68,66 @@ class Comparison:
             slopes = None
             if self.reference.has_derivatives(name):
                 slopes = self.reference.evaluate(self._gradient(name), self.points)
-            bad = ~np.isfinite(values if slopes is None else np.hstack([values, slopes])).all(axis=1)
-            what = f"the reference of field {name!r}"
-            if bad.any():
-                at = ", ".join(f"{value:g}" for value in self.points[bad][0])
-                raise StatementError(f"{what} is not finite at {bad.sum()} of {n} points, such as ({at}); correct it")
-            if not self._centered(name, values).any():
-                raise StatementError(f"{what} is zero everywhere, so nothing is relative to it; leave the field out")
+            self._check(f"the reference of field {name!r}", values if slopes is None else np.hstack([values, slopes]))
+            if not self._closed(name, values)[0].any():
+                raise StatementError(
+                    f"the reference of field {name!r} is zero everywhere, so nothing is relative to it; leave the field out"
+                )
             self._tables[name] = values, slopes
+        self._derived: dict[str, tuple[list[sp.Expr], np.ndarray]] = {}
+        for name, what in (derived or {}).items():
+            if name in problem.fields:
+                raise StatementError(f"{name!r} is a field already; give the expression another name")
+            expressions = scalars(what, problem)
+            values = self.reference.evaluate(expressions, self.points)
+            self._check(f"{name!r} of the reference", values)
+            if not values.any():
+                raise StatementError(f"{name!r} of the reference is zero everywhere, so nothing is relative to it")
+            self._derived[name] = expressions, values
+
+    def _check(self, what: str, values: np.ndarray) -> None:
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if len(bad):
+            at = ", ".join(f"{value:g}" for value in self.points[bad[0]])
+            raise StatementError(
+                f"{what} is not finite at {len(bad)} of {len(values)} points, such as ({at}); correct it"
+            )
 
     def errors(self, solution: Evaluable) -> dict[str, Errors]:
         """Errors of each field that the reference knows."""
         return {name: self._errors(name, solution) for name in self._tables}
 
+    def derived(self, solution: Evaluable) -> dict[str, Errors]:
+        """Errors of the derived expressions, without H1: relative L2 and maximum."""
+        found = {}
+        for name, (expressions, values) in self._derived.items():
+            error = np.asarray(unchecked(solution).evaluate(expressions, self.points)) - values
+            maximum = float(np.linalg.norm(error, axis=1).max() / np.linalg.norm(values, axis=1).max())
+            found[name] = Errors(_ratio(_square(error), _square(values)), None, maximum)
+        return found
+
     def relative_l2(self, solution: Evaluable) -> dict[str, float]:
         """Only the relative L2 errors, without derivatives: cheap enough for every record of a history."""
         found = {}
         for name, (values, _) in self._tables.items():
-            error = self._centered(name, solution.evaluate(list(self.problem.fields[name]), self.points) - values)
-            found[name] = _ratio(_square(error), _square(self._centered(name, values)))
+            error, _ = self._closed(
+                name, unchecked(solution).evaluate(list(self.problem.fields[name]), self.points) - values
+            )
+            found[name] = _ratio(_square(error), _square(self._closed(name, values)[0]))
         return found
 
     def _errors(self, name: str, solution: Evaluable) -> Errors:
         values, slopes = self._tables[name]
         wanted = list(self.problem.fields[name])
         count = len(wanted)
-        found = solution.evaluate(wanted if slopes is None else wanted + self._gradient(name), self.points)
-        error, size = self._centered(name, found[:, :count] - values), self._centered(name, values)
+        found = unchecked(solution).evaluate(wanted if slopes is None else wanted + self._gradient(name), self.points)
+        moved = None if slopes is None else found[:, count:] - slopes
+        error, moved = self._closed(name, found[:, :count] - values, moved)
+        size, slopes = self._closed(name, values, slopes)
         h1 = None
-        if slopes is not None:
+        if slopes is not None and moved is not None:
             weight = self.length**2
-            h1 = _ratio(
-                _square(error) + weight * _square(found[:, count:] - slopes), _square(size) + weight * _square(slopes)
-            )
+            h1 = _ratio(_square(error) + weight * _square(moved), _square(size) + weight * _square(slopes))
         maximum = float(np.linalg.norm(error, axis=1).max() / np.linalg.norm(size, axis=1).max())
         return Errors(_ratio(_square(error), _square(size)), h1, maximum)
 
@@ -99,32 +135,32 @@ class Comparison:
         space = self.problem.mesh.coordinates[: self.problem.mesh.spatial_dimension]
         return [component.diff(x) for component in self.problem.fields[name] for x in space]
 
-    def _centered(self, name: str, values: np.ndarray) -> np.ndarray:
-        free = np.array([component in self.floating for component in self.problem.fields[name]])
-        return values - free * values.mean(axis=0) if free.any() else values
+    def _closed(
+        self, name: str, values: np.ndarray, slopes: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Values (n, c) of a field, and its gradients (n, c d), without what the problem leaves open, in L2."""
+        if not len(self._open):
+            return values, slopes
+        mesh, own = self.problem.mesh, [self.problem.index(component) for component in self.problem.fields[name]]
+        indices = [tuple(int(a == axis) for a in range(mesh.dimension)) for axis in range(mesh.spatial_dimension)]
+        motions = np.stack([self._open.jet(c, (0,) * mesh.dimension, self.points) for c in own], 1)  # (n, c, m)
+        parts = np.linalg.lstsq(motions.reshape(values.size, -1), values.ravel(), rcond=None)[0]
+        if slopes is not None:
+            turned = [self._open.jet(c, index, self.points) @ parts for c in own for index in indices]
+            slopes = slopes - np.stack(turned, 1)
+        return values - motions @ parts, slopes
 
 
-def errors(solution: Any, reference: Any, n: int = 20_000, seed: int = SEED) -> dict[str, Errors]:
-    """Relative errors per field of a solution against a reference (see `Reference`).
+def errors(
+    solution: Any, reference: Any, n: int = 20_000, seed: int = SEED, expressions: Mapping[str, Any] | None = None
+) -> dict[str, Errors]:
+    """Relative errors of a solution against a reference (see `Reference`): per field, then of named expressions.
 
     >>> errors(solution, {u: sp.sin(x)})["u"].relative_l2     # doctest: +SKIP
     3.2e-06
     """
-    return Comparison(solution.problem, reference, n, seed).errors(solution)
-
-
-def floating_components(problem: Problem) -> set[FieldComponent]:
-    """Components that enter the statement by their derivatives only, so that a constant can be added to them."""
-    expressions = [row.expression for row in problem.rows] + [data.expression for data in problem.observations]
-    expressions += [residual for condition in problem.conditions for residual in condition.residuals()]
-    if not problem.jumps:  # with jumps there is no strong form, hence no list of its implicit conditions
-        expressions += [residual for term in strong_terms(problem) for residual in term.expressions]
-    held: set[Any] = set()
-    for expression in expressions:
-        plain = expanded(expression)
-        bare = plain.xreplace({node: sp.Dummy() for node in plain.atoms(sp.Derivative)})
-        held |= bare.atoms(FieldComponent)
-    return set(problem.components) - held
+    comparison = Comparison(solution.problem, reference, n, seed, expressions)
+    return {**comparison.errors(solution), **comparison.derived(solution)}
 
 
 def _square(values: np.ndarray) -> float:
@@ -135,4 +171,4 @@ def _ratio(error: float, size: float) -> float:
     return float(np.sqrt(error / size))
 
 
-__all__ = ["Comparison", "Errors", "errors", "floating_components"]
+__all__ = ["Comparison", "Errors", "errors"]

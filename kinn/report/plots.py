@@ -1,6 +1,7 @@
 """Pictures of solutions. Every function returns its matplotlib Axes and shows nothing: `axes.figure.savefig("u.png")`.
 
-Figures are made without pyplot, so that nothing is shared between threads and no window system is needed.
+Coordinates given in `at` are held: `{"t": 0.5}` is a snapshot, `{"z": 0.5}` a slice. Where a line is left, a list of
+values gives one curve each.
 """
 
 from __future__ import annotations
@@ -11,41 +12,43 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-from matplotlib.tri import Triangulation
+from scipy.spatial import KDTree
 
-from kinn.geometry.mesh import Mesh
-from kinn.report.matching import scalars
+from kinn.report.drawing import arrows, draw
+from kinn.report.matching import scalars, unchecked
 from kinn.report.reference import Evaluable, Reference
+from kinn.report.section import free_axes
 from kinn.report.surface import Surface, surface_of
 from kinn.statement.errors import StatementError, suggest
 from kinn.statement.fields import FieldComponent, field_of
 from kinn.statement.fluxes import jet_of
 
-COLORS = {"field": "viridis", "error": "RdBu_r", "residual": "magma"}
+At = Mapping[str, Any] | None
 
 
-def plot_field(solution: Evaluable, what: Any = None, ax: Axes | None = None) -> Axes:
+def plot_field(solution: Evaluable, what: Any = None, ax: Axes | None = None, at: At = None) -> Axes:
     """Values of a field or expression: a line in 1-D, colors in 2-D (also space-time), the boundary's surface in 3-D.
 
     Vectors are shown by their length, in a plane with arrows. `what` is None (the first field), a field, its name, or
     an expression.
     """
     expressions = scalars(next(iter(solution.problem.fields)) if what is None else what, solution.problem)
-    name = _name(what, expressions, solution)
-    surface = surface_of(solution.problem.mesh)
-    values = solution.evaluate(expressions, surface.points)
-    if len(expressions) == 1:
-        return _draw(surface, values[:, 0], name, "field", ax)
-    axes = _draw(surface, np.linalg.norm(values, axis=1), f"|{name}|", "field", ax)
-    if values.shape[1] == 2 == solution.problem.mesh.spatial_dimension == surface.points.shape[1]:
-        _arrows(axes, surface, values)
-    return axes
+    name = name_of(what, expressions)
+    title = name if len(expressions) == 1 else f"|{name}|"
+    mesh = solution.problem.mesh
+    for place, label, many in _places(at):
+        surface = surface_of(mesh, place)
+        _refuse_many(surface, many)
+        values = tabulate(solution, expressions, surface)
+        shown = values[:, 0] if len(expressions) == 1 else np.linalg.norm(values, axis=1)
+        ax = draw(surface, shown, title if many else _at(title, label), "field", ax, label)
+        if values.shape[1] == mesh.spatial_dimension and surface.spatial and surface.corners.shape[1] == 2:
+            arrows(ax, surface, values[:, free_axes(mesh, place)])
+    return _with_legend(ax, at)
 
 
-def plot_error(solution: Evaluable, reference: Any, what: Any = None, ax: Axes | None = None) -> Axes:
+def plot_error(solution: Evaluable, reference: Any, what: Any = None, ax: Axes | None = None, at: At = None) -> Axes:
     """Solution minus reference of a field (of a vector, the length of the difference)."""
     reference = reference if isinstance(reference, Reference) else Reference(solution.problem, reference)
     if what is None:
@@ -53,15 +56,19 @@ def plot_error(solution: Evaluable, reference: Any, what: Any = None, ax: Axes |
     if what is None:
         raise StatementError("the reference has no field; give {field: expression} to plot an error")
     expressions = scalars(what, solution.problem)
-    surface = surface_of(solution.problem.mesh)
-    difference = solution.evaluate(expressions, surface.points) - reference.evaluate(expressions, surface.points)
-    name = _name(what, expressions, solution)
-    if len(expressions) > 1:
-        return _draw(surface, np.linalg.norm(difference, axis=1), f"|{name} - reference|", "field", ax)
-    return _draw(surface, difference[:, 0], f"{name} - reference", "error", ax)
+    name = f"{name_of(what, expressions)} - reference"
+    for place, label, many in _places(at):
+        surface = surface_of(solution.problem.mesh, place)
+        _refuse_many(surface, many)
+        difference = tabulate(solution, expressions, surface) - tabulate(reference, expressions, surface)
+        one = len(expressions) == 1
+        values = difference[:, 0] if one else np.linalg.norm(difference, axis=1)
+        title = name if one else f"|{name}|"
+        ax = draw(surface, values, title if many else _at(title, label), "error" if one else "field", ax, label)
+    return _with_legend(ax, at)
 
 
-def plot_residual(solution: Evaluable, equation: str | None = None, ax: Axes | None = None) -> Axes:
+def plot_residual(solution: Evaluable, equation: str | None = None, ax: Axes | None = None, at: At = None) -> Axes:
     """The absolute residual of an equation in its strong form, on a logarithmic scale."""
     equations = solution.problem.equations
     if equation is None and len(equations) > 1:
@@ -69,9 +76,45 @@ def plot_residual(solution: Evaluable, equation: str | None = None, ax: Axes | N
     name = next(iter(equations)) if equation is None else equation
     if name not in equations:
         raise StatementError(f"the problem has no equation {name!r}{suggest(name, equations)}")
-    surface = surface_of(solution.problem.mesh, centers=True)
-    values = np.linalg.norm(solution.evaluate(list(equations[name].residuals()), surface.points), axis=1)
-    return _draw(surface, values, f"|residual of {name}|", "residual", ax)
+    title = f"|residual of {name}|"
+    for place, label, many in _places(at):
+        surface = surface_of(solution.problem.mesh, place, centers=True)
+        _refuse_many(surface, many)
+        values = np.linalg.norm(tabulate(solution, list(equations[name].residuals()), surface), axis=1)
+        ax = draw(surface, values, title if many else _at(title, label), "residual", ax, label)
+    return _with_legend(ax, at)
+
+
+def tabulate(solution: Evaluable, expressions: Sequence[sp.Expr], surface: Surface) -> np.ndarray:
+    """Values (n, k) at the surface's places.
+
+    Straight pieces of a curved boundary may leave the domain by a sliver; a place out there takes the values of the
+    nearest one inside.
+    """
+    mesh, places, solution = solution.problem.mesh, surface.places, unchecked(solution)
+    held = mesh.contains(places)
+    if held.all() or not held.any():
+        return np.asarray(solution.evaluate(list(expressions), places))
+    found = np.asarray(solution.evaluate(list(expressions), places[held]))
+    values = np.empty((len(places), found.shape[1]))
+    values[held] = found
+    nearest = KDTree(places[held] / mesh.scale).query(places[~held] / mesh.scale)[1]
+    values[~held] = found[nearest]
+    return values
+
+
+def _places(at: At) -> list[tuple[dict[str, Any], str, bool]]:
+    """Held coordinates with a label, once for each of the values where a list is given, and whether one is."""
+    at = dict(at or {})
+    lists = [name for name, value in at.items() if np.ndim(value) > 0]
+    if len(lists) > 1:
+        raise StatementError(f"{' and '.join(lists)} have several values each; give a list for one of them")
+    if not lists:
+        return [(at, ", ".join(f"{name} = {_short(value)}" for name, value in at.items()), False)]
+    (name,) = lists
+    if not len(at[name]):
+        raise StatementError(f"{name} has no value; give one or more")
+    return [({**at, name: value}, f"{name} = {_short(value)}", True) for value in at[name]]
 
 
 def plot_history(
@@ -104,16 +147,17 @@ def plot_history(
     return axes
 
 
-def _name(what: Any, expressions: Sequence[sp.Expr], solution: Evaluable) -> str:
+def name_of(what: Any, expressions: Sequence[sp.Expr]) -> str:
+    """What a picture is called: the field's name, or the expression in LaTeX."""
     if isinstance(what, str):
         return what
     if all(isinstance(entry, FieldComponent) for entry in expressions):
         return field_of(expressions[0]) if len(expressions) > 1 else expressions[0].name  # type: ignore[attr-defined]
-    text = ", ".join(f"${sp.latex(_short(entry))}$" for entry in expressions)
+    text = ", ".join(f"${sp.latex(_shortened(entry))}$" for entry in expressions)
     return text if len(text) < 80 else "expression"
 
 
-def _short(expression: sp.Expr) -> Any:
+def _shortened(expression: sp.Expr) -> Any:
     """u_xx for the second derivative of u(x, y)."""
     names: dict[Any, sp.Symbol] = {
         component: sp.Symbol(component.name) for component in expression.atoms(FieldComponent)
@@ -125,96 +169,27 @@ def _short(expression: sp.Expr) -> Any:
     return expression.xreplace(names)
 
 
-def _draw(surface: Surface, values: np.ndarray, name: str, style: str, ax: Axes | None) -> Axes:
-    mesh = surface.mesh
-    dimension = surface.points.shape[1]
-    if dimension == 1:
-        return _line(surface, values, name, style, ax)
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    norm: Any
-    if style == "error":
-        bound = max(abs(low), abs(high)) or 1.0
-        norm = Normalize(-bound, bound)
-    elif style == "residual" and high > 0:
-        positive = finite[finite > 0]
-        norm = LogNorm(min(max(float(np.quantile(positive, 0.01)), high * 1e-12), high / 10), high)
-        values = np.maximum(values, norm.vmin)  # type: ignore[type-var]
-    else:
-        norm = Normalize(low, high if high > low else low + 1.0)
-    if dimension == 3:
-        return _solid(surface, values, name, norm, COLORS[style], ax)
-    axes = ax or Figure(figsize=_size(mesh), layout="constrained").add_subplot()
-    if not surface.centers:
-        grid = Triangulation(surface.points[:, 0], surface.points[:, 1], surface.triangles)
-        picture = axes.tripcolor(grid, values, shading="gouraud", norm=norm, cmap=COLORS[style], rasterized=True)
-    else:
-        grid = Triangulation(surface.corners[:, 0], surface.corners[:, 1], surface.triangles)
-        picture = axes.tripcolor(grid, facecolors=values[surface.owner], norm=norm, cmap=COLORS[style], rasterized=True)
-    for edge in mesh.skfem.facets[:, mesh.exterior].T:
-        axes.plot(*mesh.points[edge].T, color="black", lw=0.8)
-    axes.figure.colorbar(picture, ax=axes, shrink=0.9)
-    axes.set_xlabel(mesh.coordinate_names[0])
-    axes.set_ylabel(mesh.coordinate_names[1])
-    if mesh.spatial_dimension == 2:
-        axes.set_aspect("equal")
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(6))
-    axes.set_title(name)
+def _short(value: Any) -> str:
+    return f"{float(value):.4g}" if isinstance(value, (int, float, np.number)) else str(value)
+
+
+def _at(title: str, label: str) -> str:
+    return f"{title} at {label}" if label else title
+
+
+def _refuse_many(surface: Surface, many: bool) -> None:
+    if many and len(surface.names) > 1:
+        raise StatementError(
+            f"several values give curves, but {', '.join(surface.names)} are left here; give one value for a picture in "
+            "colors, or solution.animate"
+        )
+
+
+def _with_legend(axes: Axes | None, at: At) -> Axes:
+    assert axes is not None  # there is at least one place
+    if any(np.ndim(value) > 0 for value in (at or {}).values()):
+        axes.legend(frameon=False)
     return axes
 
 
-def _line(surface: Surface, values: np.ndarray, name: str, style: str, ax: Axes | None) -> Axes:
-    axes = ax or Figure(figsize=(6.4, 4.2), layout="constrained").add_subplot()
-    order = np.argsort(surface.points[:, 0])
-    x, values = surface.points[order, 0], values[order]
-    if style == "residual" and (values > 0).any():
-        axes.semilogy(x, np.where(values > 0, values, np.nan), lw=1.4)
-        low, high = axes.get_ylim()
-        axes.set_ylim(min(low, values.max() / 10), max(high, values.max() * 1.3))
-    else:
-        axes.plot(x, values, lw=1.6)
-    axes.set_xlabel(surface.mesh.coordinate_names[0])
-    axes.grid(alpha=0.3)
-    axes.set_title(name)
-    return axes
-
-
-def _solid(surface: Surface, values: np.ndarray, name: str, norm: Normalize, colors: str, ax: Axes | None) -> Axes:
-    axes: Any = ax or Figure(figsize=(6.8, 5.4), layout="constrained").add_subplot(projection="3d")
-    corners = surface.points if not surface.centers else surface.corners
-    on_triangles = values[surface.triangles].mean(axis=1) if not surface.centers else values[surface.owner]
-    picture = axes.plot_trisurf(
-        *corners.T, triangles=surface.triangles, cmap=colors, norm=norm, linewidth=0, antialiased=False, shade=False
-    )
-    picture.set_array(on_triangles)
-    axes.figure.colorbar(picture, ax=axes, shrink=0.7, pad=0.1)
-    for set_label, label in zip(
-        (axes.set_xlabel, axes.set_ylabel, axes.set_zlabel), surface.mesh.coordinate_names, strict=True
-    ):
-        set_label(label)
-    if surface.mesh.spatial_dimension == 3:
-        axes.set_aspect("equal")
-    for axis, extent in zip((axes.xaxis, axes.yaxis, axes.zaxis), surface.mesh.scale, strict=True):
-        axis.set_major_locator(MaxNLocator(5 if extent > 0.4 * surface.mesh.scale.max() else 2))
-    axes.set_title(name)
-    return axes
-
-
-def _arrows(axes: Axes, surface: Surface, values: np.ndarray) -> None:
-    """About 15 x 15 arrows at the vertices nearest to an even grid."""
-    low, high = surface.mesh.lower, surface.mesh.upper
-    cell = np.floor((surface.points - low) / (high - low).max() * 15 - 0.5)
-    chosen = np.unique(cell, axis=0, return_index=True)[1]
-    x, v = surface.points[chosen], values[chosen]
-    axes.quiver(*x.T, *v.T, color="white", edgecolor="black", linewidth=0.3, pivot="mid", width=0.004)
-
-
-def _size(mesh: Mesh) -> tuple[float, float]:
-    if mesh.spatial_dimension < 2:
-        return 6.4, 4.4
-    width, height = mesh.upper - mesh.lower
-    return (6.4, float(np.clip(5.2 * height / width, 2.2, 7.0)) + 0.4)
-
-
-__all__ = ["plot_error", "plot_field", "plot_history", "plot_residual"]
+__all__ = ["name_of", "plot_error", "plot_field", "plot_history", "plot_residual", "tabulate"]

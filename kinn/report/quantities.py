@@ -8,20 +8,19 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from kinn.geometry.points import gauss
+from kinn.report.integrals import integral
 from kinn.report.matching import has_normals, scalars
 from kinn.report.reference import Reference
 from kinn.statement.errors import StatementError
 from kinn.statement.fields import FieldComponent
-
-ORDER = 8  # of the Gauss rule; cells are small against what a solution varies over
 
 
 def quantity(what: sp.Expr | Callable[[Any], Any], solution: Any) -> float:
     """One number of a solution.
 
     A function is called with the solution. An expression of parameters alone has its value; one with fields is
-    integrated over the domain, one with `mesh.normal` over the whole boundary.
+    integrated over the domain, one with `mesh.normal` over the whole boundary. Over a part: a function, such as
+    `lambda s: s.integral(flux.dot(mesh.normal), over="wall")`.
 
     >>> quantity(lambda s: s([0.5, 0.5]), solution)         # doctest: +SKIP
     0.0737
@@ -33,14 +32,10 @@ def quantity(what: sp.Expr | Callable[[Any], Any], solution: Any) -> float:
     if len(expressions) != 1:
         raise StatementError(f"a quantity is one number, {what} has {len(expressions)}; give a scalar expression")
     mesh, expression = problem.mesh, expressions[0]
-    if has_normals(expressions):
-        points = gauss(mesh, ORDER, "boundary")
-    elif expression.atoms(FieldComponent) or expression.free_symbols & set(mesh.coordinates):
-        points = gauss(mesh, ORDER)
-    else:
-        return float(solution.evaluate([expression], mesh.points[:1])[0, 0])
-    values = solution.evaluate([expression], points.x, points.normal)[:, 0]
-    return float(points.weight @ values)
+    held = expression.atoms(FieldComponent) or expression.free_symbols & set(mesh.coordinates)
+    if held or has_normals(expressions):
+        return integral(solution, expression)
+    return float(np.asarray(solution.evaluate([expression], mesh.points[:1])).reshape(()))
 
 
 def quantities(

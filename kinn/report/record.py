@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kinn.report.errors import Errors
+from kinn.report.tables import singular_texts
 from kinn.result import Result
 from kinn.statement.errors import StatementError
 
@@ -29,12 +30,14 @@ def record(
     history_errors: Sequence[Mapping[str, float] | None] | None = None,
     quantities: Mapping[str, Mapping[str, float | None]] | None = None,
     truths: Mapping[str, float] | None = None,
+    derived: Mapping[str, Errors] | None = None,
 ) -> dict[str, Any]:
     """The record as JSON data.
 
     `seconds` is `solve` from call to return: points, program, training and checks, without imports, reading the mesh or
     the comparison with a reference. `relative_l2` and `relative_h1` are per named field on points outside training,
-    `estimate` is a relative H1 error. What is unknown, or not finite, is null.
+    `derived` are relative L2 errors of named expressions, `estimate` is a relative H1 error, `singular` are the singular
+    functions in use. What is unknown, or not finite, is null.
     """
     checks = [entry.check for entry in result.history if entry.check is not None]
     rows = history_errors or [None] * len(result.history)
@@ -46,11 +49,13 @@ def record(
             "seed": result.seed,
             "options": dict(options),
             "n_parameters": result.n_parameters,
+            "singular": singular_texts(result.surrogate.trial.modes),
             "status": result.status.label,
             "seconds": result.seconds,
             "steps": result.steps,
             "relative_l2": {name: entry.relative_l2 for name, entry in (errors or {}).items()},
             "relative_h1": {name: entry.relative_h1 for name, entry in (errors or {}).items()},
+            "derived": {name: entry.relative_l2 for name, entry in (derived or {}).items()},
             "quantities": {name: dict(entry) for name, entry in (quantities or {}).items()},
             "estimate": result.estimate,
             "check": checks[-1] if checks else None,

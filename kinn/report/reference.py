@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import sympy as sp
+import torch
 from sympy.core.function import AppliedUndef
 
+from kinn.formulations.program import Program
+from kinn.report.integrals import integral
 from kinn.report.matching import as_points, has_normals, scalars
+from kinn.report.section import embedded
 from kinn.result import Estimated
 from kinn.statement.calculus import expanded
 from kinn.statement.errors import StatementError, suggest
@@ -106,18 +110,25 @@ class Reference:
     def solutions(self) -> tuple[Any, ...]:
         return tuple({id(entry): entry for entry in self._computed.values()}.values())
 
+    @property
+    def computed(self) -> Evaluable | None:
+        """The one solution that says all it knows; its fluxes through the boundary can be conservative."""
+        alone = len(self.solutions) == 1 and not (self._formulas or self._functions or self.truths)
+        return self.solutions[0] if alone else None
+
     def has_derivatives(self, name: str) -> bool:
         return name not in self._functions
 
-    def evaluate(self, expression: Any, points: Any, normal: Any = None) -> np.ndarray:
+    def evaluate(self, expression: Any, points: Any, normal: Any = None, **at: Any) -> np.ndarray:
         """Values (n,) or (n, k) of expressions of the problem with the reference in place of fields and parameters.
 
-        Raises StatementError if the reference does not know a field, parameter or derivative in them.
+        Coordinates can be held by name, as a solution does it. Raises StatementError if the reference does not know a field, parameter or derivative in them.
         """
         sequence = isinstance(expression, (list, tuple, sp.MatrixBase))
         expressions = scalars(expression, self.problem)
         sequence = sequence or len(expressions) > 1
-        x, single = as_points(points, self.problem.mesh.dimension)
+        x, single = as_points(points, max(1, self.problem.mesh.dimension - len(at)))
+        x = embedded(self.problem.mesh, x, at) if at else x
         n = np.zeros_like(x) if normal is None else np.asarray(normal, dtype=float).reshape(len(x), -1)
         if normal is None and has_normals(expressions):
             raise StatementError(f"{expressions[0]} holds the boundary normal; pass normal (n, d)")
@@ -134,10 +145,14 @@ class Reference:
         rows = rows if sequence else rows[:, 0]
         return rows[0] if single else rows
 
-    def __call__(self, points: Any) -> np.ndarray:
+    def __call__(self, points: Any, **at: Any) -> np.ndarray:
         """Values of all fields: (n,) for one scalar, else (n, components)."""
         components = self.problem.components
-        return self.evaluate(components[0] if len(components) == 1 else list(components), points)
+        return self.evaluate(components[0] if len(components) == 1 else list(components), points, **at)
+
+    def integral(self, expression: Any, over: str | Iterable[str] | None = None, side: str | None = None) -> float:
+        """The integral over the domain or named parts, as a solution has it; fluxes of formulas by plain quadrature."""
+        return integral(self, expression, over, side)
 
     def _values(self, atoms: Sequence[Any], x: np.ndarray) -> dict[Any, np.ndarray]:
         """The value (n,) of each atom; a solution is asked once for all of them, since it has to look for cells."""
@@ -156,9 +171,9 @@ class Reference:
             return np.full(len(x), self.truths[atom.name])
         component = atom.expr if isinstance(atom, sp.Derivative) else atom
         if not isinstance(component, FieldComponent):
-            raise StatementError(
-                f"{atom} cannot be evaluated with a reference; leave coefficients out of the expression"
-            )
+            program, at = Program([atom], self.problem), torch.tensor(x)  # a coefficient is what it is
+            given = at.new_zeros(len(self.problem.parameters))
+            return program(at.new_zeros((0, len(x))), at, None, given, program.tabulate(at))[0].numpy()
         name = field_of(component)
         if name in self._formulas:
             formula: Any = self._formulas[name][component.index]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from kinn.formulations.singular import SingularMode
+from kinn.formulations.singular import describe as describe_mode
+from kinn.geometry import Mesh
+from kinn.report.balance import flux_jumps
 from kinn.report.errors import Errors
 from kinn.result import Estimated, Result
 
@@ -24,12 +28,39 @@ def describe(result: Result, truths: Mapping[str, float] | None = None) -> str:
     for name, sigma in result.sigmas.items():
         if name not in given:
             rows.append((f"noise of {name}", f"sd {sigma:.3g}, estimated from the data"))
+    modes = singular_texts(result.surrogate.trial.modes)
+    if modes:
+        rows.append(("singular", "; ".join(modes)))
+    jumps = flux_jumps(result)
+    if jumps:
+        text = ", ".join(f"{name} {value:.1e}" if len(jumps) > 1 else f"{value:.1e}" for name, value in jumps.items())
+        rows.append(("interfaces", f"flux continuous to {text} (relative L2)"))
+    straight = straight_text(result.problem.mesh)
+    rows += [("mesh", straight)] if straight else []
     rows.append(("time", f"{result.seconds:.1f} s, {result.steps} steps, seed {result.seed}"))
     lines = [title, *two_columns(rows)]
     if result.terms:
         lines.append("relative residuals on independent points")
         lines += two_columns([(name, f"{value:.2e}") for name, value in result.terms.items()])
     return "\n".join(lines)
+
+
+def singular_texts(modes: Iterable[SingularMode]) -> list[str]:
+    """The singular functions of a trial space, one text for each corner."""
+    places: dict[str, list[str]] = {}
+    for mode in modes:
+        what, _, where = describe_mode(mode).partition(" at ")
+        known = places.setdefault(where, [])
+        known += [what] if what not in known else []
+    return [f"{', '.join(known)} at {where}" for where, known in places.items()]
+
+
+def straight_text(mesh: Mesh) -> str:
+    """How far straight facets are from the curve they follow and what to do; empty where that is nothing."""
+    error = mesh.straight_error()
+    if error <= 1e-6:
+        return ""
+    return f"straight facets approximate a curve to {error:.1g} of the extent; use a second-order mesh (gmsh -order 2)"
 
 
 def estimate_text(result: Result) -> str:
@@ -106,4 +137,13 @@ def columns(table: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-__all__ = ["columns", "comparison_lines", "describe", "estimate_text", "parameter_text", "two_columns"]
+__all__ = [
+    "columns",
+    "comparison_lines",
+    "describe",
+    "estimate_text",
+    "parameter_text",
+    "singular_texts",
+    "straight_text",
+    "two_columns",
+]

@@ -12,13 +12,17 @@ from sympy.core.relational import Relational
 
 from kinn.statement.calculus import Div
 from kinn.statement.coefficients import CoefficientFunction
-from kinn.statement.conditions import Dirichlet, Initial, Neumann, Robin
+from kinn.statement.conditions import Condition, Dirichlet, Initial, Neumann, Periodic, Robin
 from kinn.statement.coordinates import Coordinate, MeshSymbol, Normal
 from kinn.statement.errors import StatementError, suggest
 from kinn.statement.fields import FieldComponent
 from kinn.statement.fluxes import Row, derivatives_of_fields, outer_divs, outflow, ratio, split
+from kinn.statement.integrals import check_integral, integrals_of
+from kinn.statement.interfaces import check_interface, refuse_jumps
 from kinn.statement.parameters import Parameter
+from kinn.statement.periodic import check_periodic
 from kinn.statement.places import check_names, check_subdomains, facet_vertices, facets, midpoints
+from kinn.statement.scope import check_boundary_fields, check_covered
 
 if TYPE_CHECKING:
     from kinn.statement.problem import Problem
@@ -30,6 +34,7 @@ def check(problem: Problem) -> tuple[str, ...]:
         check_subdomains(problem.mesh, equation.on, f"equation {name!r}")
         for residual in equation.residuals():
             _check_symbols(problem, residual, f"equation {name!r}", normals=False)
+            refuse_jumps(residual, f"equation {name!r}")
             if not residual.atoms(FieldComponent):
                 raise StatementError(
                     f"equation {name!r} holds no field: it reads {residual} = 0; "
@@ -46,8 +51,19 @@ def check(problem: Problem) -> tuple[str, ...]:
             held = next((value for value in condition.value if value.atoms(FieldComponent)), None)
             if held is not None:
                 raise StatementError(f"{what}: its value {held} holds a field; use Condition(expression, on=...)")
+        elif isinstance(condition, Periodic):
+            for expression in (*condition.components, *condition.jump):
+                _check_symbols(problem, expression, what, normals=False)
+            check_periodic(problem, condition, what)
         elif not any(residual.atoms(FieldComponent) for residual in condition.residuals()):
             raise StatementError(f"{what} holds no field: it reads {condition.residuals()[0]} = 0")
+        if isinstance(condition, Condition):
+            check_interface(problem, condition, what)
+        else:
+            for residual in condition.residuals():
+                refuse_jumps(residual, what)
+    check_covered(problem)
+    check_boundary_fields(problem)
     _check_observations(problem)
     _check_unknowns(problem)
     return _check_values(problem)
@@ -61,8 +77,10 @@ def find_jumps(rows: Sequence[Row]) -> tuple[str, ...]:
             functions = node.atoms(CoefficientFunction, sp.Heaviside, sp.sign, sp.Piecewise, sp.floor, sp.ceiling)
             for function in sorted(functions, key=str):
                 if isinstance(function, CoefficientFunction):
-                    if not function.continuous:
-                        texts.append(f"coefficient {function.func.__name__!r} under the div of {row.name!r}")
+                    kinked = function.law is not None and function.law.kinked
+                    if kinked or not function.continuous:
+                        how = " (given on nodes: its gradient jumps)" if kinked else ""
+                        texts.append(f"coefficient {function.func.__name__!r}{how} under the div of {row.name!r}")
                 elif not isinstance(function, sp.Piecewise) or not _continuous(function):
                     texts.append(f"{function} under the div of {row.name!r}")
     if len({row.on for row in rows}) > 1 and any(
@@ -93,6 +111,11 @@ def _continuous(function: Any) -> bool:
 
 def _check_symbols(problem: Problem, expression: Any, what: str, normals: bool) -> None:
     mesh = problem.mesh
+    integrals = integrals_of(expression)
+    if integrals:
+        for node in integrals:
+            _check_symbols(problem, node.integrand, what, normals=check_integral(mesh, node, what))
+        expression = expression.xreplace({node: sp.S.One for node in integrals})
     if expression.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
         raise StatementError(f"{what} holds a number that is not finite: {expression}; correct the expression")
     for function in sorted(expression.atoms(AppliedUndef), key=str):
@@ -146,8 +169,11 @@ def _check_observations(problem: Problem) -> None:
     for data in problem.observations:
         what = f"observations of {data.name}"
         _check_symbols(problem, data.expression, what, normals=False)
+        refuse_jumps(data.expression, what)
         if not data.expression.atoms(FieldComponent):
             raise StatementError(f"{what}: the expression {data.expression} holds no field")
+        if data.is_global:
+            continue
         if data.points.shape[1] != d:
             raise StatementError(f"{what}: points with {data.points.shape[1]} coordinates in a mesh with {d}")
         outside = np.flatnonzero(~np.asarray(problem.mesh.contains(data.points)))
@@ -163,6 +189,7 @@ def _check_observations(problem: Problem) -> None:
 
 def _check_unknowns(problem: Problem) -> None:
     conditions = set().union(*(r.atoms(FieldComponent) for c in problem.conditions for r in c.residuals()))
+    conditions.update(*(c.components for c in problem.conditions if isinstance(c, Periodic)))
     data = set().union(*(entry.expression.atoms(FieldComponent) for entry in problem.observations))
     stated = set().union(*(row.expression.atoms(FieldComponent) for row in problem.rows))
     for component in problem.components:

@@ -14,8 +14,8 @@ import sympy as sp
 from kinn.statement.calculus import flux_rows
 from kinn.statement.errors import StatementError
 from kinn.statement.fields import FieldComponent, VectorField, components_of, field_of, normal_of, space_of
-
-Names = str | Iterable[str] | None
+from kinn.statement.integrals import is_global
+from kinn.statement.reading import as_expression, checked_field, column, flat, names_of, on_text
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class Equation:
     on: Any = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "expression", _expression(self.expression, "an equation"))
+        object.__setattr__(self, "expression", as_expression(self.expression, "an equation"))
         object.__setattr__(self, "on", names_of(self.on, "an equation", default=()))
 
     def residuals(self) -> tuple[sp.Expr, ...]:
-        return _flat(self.expression)
+        return flat(self.expression)
 
     @property
     def label(self) -> str:
-        return "equation" + _on(self.on)
+        return "equation" + on_text(self.on)
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Dirichlet:
     on: Any
 
     def __post_init__(self) -> None:
-        _whole_field(self.field, "Dirichlet")
-        object.__setattr__(self, "value", _column(self.value, len(self.components), f"Dirichlet of {self.field}"))
+        checked_field(self.field, "Dirichlet")
+        object.__setattr__(self, "value", column(self.value, len(self.components), f"Dirichlet of {self.field}"))
         object.__setattr__(self, "on", names_of(self.on, "Dirichlet"))
 
     @property
@@ -63,7 +63,7 @@ class Dirichlet:
     @property
     def label(self) -> str:
         name = field_of(self.field) if isinstance(self.field, VectorField) else self.field.name
-        return name + _on(self.on)
+        return name + on_text(self.on)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Neumann:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "flux", _flux(self.flux, "Neumann"))
-        object.__setattr__(self, "value", _column(self.value, len(self.rows), "Neumann"))
+        object.__setattr__(self, "value", column(self.value, len(self.rows), "Neumann"))
         object.__setattr__(self, "on", names_of(self.on, "Neumann"))
 
     @property
@@ -94,7 +94,7 @@ class Neumann:
 
     @property
     def label(self) -> str:
-        return "flux" + _on(self.on)
+        return "flux" + on_text(self.on)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Robin:
     def __post_init__(self) -> None:
         object.__setattr__(self, "flux", _flux(self.flux, "Robin"))
         for name in ("u", "coefficient", "ambient"):
-            object.__setattr__(self, name, _column(getattr(self, name), len(self.rows), f"Robin's {name}"))
+            object.__setattr__(self, name, column(getattr(self, name), len(self.rows), f"Robin's {name}"))
         object.__setattr__(self, "on", names_of(self.on, "Robin"))
 
     @property
@@ -131,7 +131,7 @@ class Robin:
 
     @property
     def label(self) -> str:
-        return "exchange" + _on(self.on)
+        return "exchange" + on_text(self.on)
 
 
 @dataclass(frozen=True)
@@ -146,46 +146,102 @@ class Initial:
     on: Any = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "field", _expression(self.field, "Initial"))
-        object.__setattr__(self, "value", _column(self.value, len(_flat(self.field)), f"Initial of {self.field}"))
+        object.__setattr__(self, "field", as_expression(self.field, "Initial"))
+        object.__setattr__(self, "value", column(self.value, len(flat(self.field)), f"Initial of {self.field}"))
         object.__setattr__(self, "on", names_of(self.on, "Initial", default=()))
 
     @property
     def components(self) -> tuple[FieldComponent, ...] | None:
         """The components whose values are given, or None if a derivative is."""
-        entries = _flat(self.field)
+        entries = flat(self.field)
         return entries if all(isinstance(entry, FieldComponent) for entry in entries) else None  # type: ignore[return-value]
 
     def residuals(self) -> tuple[sp.Expr, ...]:
-        return tuple(u - value for u, value in zip(_flat(self.field), self.value, strict=True))
+        return tuple(u - value for u, value in zip(flat(self.field), self.value, strict=True))
 
     @property
     def label(self) -> str:
         if isinstance(self.field, (VectorField, FieldComponent)):
             return "initial " + self.field.name
-        return "initial " + ", ".join(str(entry) for entry in _flat(self.field))
+        return "initial " + ", ".join(str(entry) for entry in flat(self.field))
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Any other condition: `expression = 0` on a part of the boundary; it may hold derivatives and `mesh.normal`."""
+    """Any other condition: `expression = 0` on a part of the boundary; it may hold derivatives and `mesh.normal`.
+
+    On an interface inside the domain `side` names the subdomain that `mesh.normal` points out of, and the expression
+    says with `jump` and `average` what happens there: `Condition(jump(flux.dot(mesh.normal)) - q, "weld", side="steel")`.
+    Without one the field and the flux are continuous. An expression of `Integral`s alone, one number, has no place:
+    `Condition(Integral(p))`.
+    """
 
     expression: Any
-    on: Any
+    on: Any = None
+    side: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "expression", _expression(self.expression, "Condition"))
-        object.__setattr__(self, "on", names_of(self.on, "Condition"))
+        object.__setattr__(self, "expression", as_expression(self.expression, "Condition"))
+        number = all(is_global(residual) for residual in self.residuals())
+        object.__setattr__(self, "on", names_of(self.on, "Condition", default=() if number else None))
+        if number and self.on:
+            raise StatementError(f"Condition with on={self.on}: {self.expression} is one number; leave on= out")
+        if self.side is not None and not isinstance(self.side, str):
+            raise StatementError(f"Condition with side={self.side!r}: give the name of one subdomain")
+
+    @property
+    def is_global(self) -> bool:
+        """Whether it says something about integrals alone, at no place."""
+        return not self.on
 
     def residuals(self) -> tuple[sp.Expr, ...]:
-        return _flat(self.expression)
+        return flat(self.expression)
 
     @property
     def label(self) -> str:
-        return "condition" + _on(self.on)
+        return "condition" + on_text(self.on)
 
 
-AnyCondition = Dirichlet | Neumann | Robin | Initial | Condition
+@dataclass(frozen=True)
+class Periodic:
+    """A field repeats: its value on `second` is its value on `first` plus `jump`, and the fluxes are the same.
+
+    `first` and `second` name opposite parts of the boundary, one a translation of the other, meshed alike. `jump` is
+    a number or an expression of the coordinates of `first`, for a vector one per component or one for all.
+
+    >>> Periodic(u, "left", "right").label          # doctest: +SKIP
+    'periodic left - right'
+    """
+
+    field: Any
+    first: Any
+    second: Any
+    jump: Any = 0
+
+    def __post_init__(self) -> None:
+        checked_field(self.field, "Periodic")
+        object.__setattr__(self, "first", names_of(self.first, "the first side of Periodic"))
+        object.__setattr__(self, "second", names_of(self.second, "the second side of Periodic"))
+        object.__setattr__(self, "jump", column(self.jump, len(self.components), f"Periodic of {self.field}"))
+
+    @property
+    def components(self) -> tuple[FieldComponent, ...]:
+        return components_of(self.field) if isinstance(self.field, VectorField) else (self.field,)
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        return (*self.first, *self.second)
+
+    def residuals(self) -> tuple[sp.Expr, ...]:
+        """Nothing: the condition joins two points, so no expression at one point is 0."""
+        return ()
+
+    @property
+    def label(self) -> str:
+        return f"periodic {', '.join(self.first)} - {', '.join(self.second)}"
+
+
+AnyCondition = Dirichlet | Neumann | Robin | Initial | Condition | Periodic
 
 
 def unique_labels(entries: Iterable[Any]) -> list[str]:
@@ -199,59 +255,7 @@ def unique_labels(entries: Iterable[Any]) -> list[str]:
     return names
 
 
-def names_of(on: Names, what: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """`on` as a tuple of names."""
-    names = default if on is None else (on,) if isinstance(on, str) else tuple(on)
-    if names is None or (not names and default is None) or not all(isinstance(name, str) for name in names):
-        raise StatementError(f"{what} with on={on!r}: give the name of a part of the boundary, or a list of names")
-    return tuple(dict.fromkeys(names))
-
-
-def _on(names: tuple[str, ...]) -> str:
-    return f" on {', '.join(names)}" if names else ""
-
-
-def _expression(value: Any, what: str) -> Any:
-    """The value as a SymPy expression or matrix; `lhs == rhs` and sp.Eq get a clear answer."""
-    if isinstance(value, bool):
-        raise StatementError(f"{what} is {value}: in Python '==' compares; write lhs - rhs, which is 0 where it holds")
-    try:
-        many = isinstance(value, (list, tuple))
-        result: Any = sp.ImmutableDenseMatrix(value) if many else sp.sympify(value, strict=True)
-    except (sp.SympifyError, TypeError, ValueError):
-        raise StatementError(f"{what} is {value!r}; give a SymPy expression or a number") from None
-    if isinstance(result, sp.Eq):
-        return result.args[0] - result.args[1]  # type: ignore[operator]
-    if not isinstance(result, (sp.Expr, sp.MatrixBase)):
-        raise StatementError(f"{what} is {value}; give an expression that is 0 where it holds")
-    mutable = isinstance(result, sp.MatrixBase) and not isinstance(result, VectorField)
-    return sp.ImmutableDenseMatrix(result) if mutable else result
-
-
-def _flat(value: Any) -> tuple[Any, ...]:
-    return tuple(value.flat()) if isinstance(value, sp.MatrixBase) else (value,)
-
-
-def _column(value: Any, size: int, what: str) -> tuple[sp.Expr, ...]:
-    entries = _flat(_expression(value, f"the value of {what}"))
-    if len(entries) == 1:
-        return entries * size
-    if len(entries) != size:
-        raise StatementError(
-            f"{what} has {len(entries)} values for {size} components; give {size} values or one for all"
-        )
-    return entries
-
-
 def _flux(flux: Any, what: str) -> Any:
-    flux = _expression(flux, f"the flux of {what}")
+    flux = as_expression(flux, f"the flux of {what}")
     flux_rows(flux)
     return flux
-
-
-def _whole_field(field: Any, what: str) -> None:
-    if not isinstance(field, (VectorField, FieldComponent)):
-        raise StatementError(
-            f"{what} of {field}: give a field or one component of it; "
-            "for an expression use Condition(expression, on=...)"
-        )

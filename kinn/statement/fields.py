@@ -25,13 +25,15 @@ MeshLike = Any
 class FieldComponent(AppliedUndef):
     """One scalar component of a field, `u(x, y)`: the function whose jets a network supplies.
 
-    `name` is the component's own name, `field` that of the field, `index` its place in it, `components` the size.
+    `name` is the component's own name, `field` that of the field, `index` its place in it, `components` the size, `on`
+    the boundaries that it lives on, () for a field of the whole mesh.
     """
 
     field: str
     index: int
     components: int
     mesh_id: str
+    on: tuple[str, ...]
 
 
 class VectorField(sp.ImmutableDenseMatrix):
@@ -54,11 +56,12 @@ class VectorField(sp.ImmutableDenseMatrix):
         return self
 
 
-def Field(name: str, mesh: MeshLike, components: int = 1) -> Any:
+def Field(name: str, mesh: MeshLike, components: int = 1, on: Any = None) -> Any:
     """An unknown field on a mesh.
 
     `components=1` gives a scalar `u(x, y)`; more give a column `(u_0(x, y), u_1(x, y), ...)` of shape (components, 1)
-    that stays one named field. Two fields are equal only if name, size and the mesh's content agree.
+    that stays one named field. Two fields are equal only if name, size and the mesh's content agree. With `on`, a name
+    or several, it lives on that part of the boundary and is used in conditions there only: an unknown heat flux q(t).
 
     Raises StatementError for a name that is no identifier, that is a coordinate's, or for `components < 1`.
 
@@ -69,8 +72,14 @@ def Field(name: str, mesh: MeshLike, components: int = 1) -> Any:
     checked_name(name, mesh, "field")
     if not isinstance(components, int) or components < 1:
         raise StatementError(f"field {name!r} with components={components!r}: give a whole number of at least 1")
+    names = () if on is None else (on,) if isinstance(on, str) else tuple(on)
+    if on is not None and (not names or not all(isinstance(part, str) for part in names)):
+        raise StatementError(
+            f"field {name!r} with on={on!r}: give the name of a part of the boundary, or a list of names"
+        )
     remember_space(mesh)
-    entries = tuple(_component(name, index, components, mesh.identity, mesh.coordinates) for index in range(components))
+    here = components, mesh.identity, mesh.coordinates, names
+    entries = tuple(_component(name, index, *here) for index in range(components))
     return entries[0] if components == 1 else VectorField.of(name, mesh.identity, entries)
 
 
@@ -89,14 +98,16 @@ def components_of(field: Any) -> tuple[FieldComponent, ...]:
         return tuple(field)  # type: ignore[arg-type]
     if isinstance(field, FieldComponent):
         count = field.components
-        return tuple(_component(field.field, i, count, field.mesh_id, field.args) for i in range(count))
+        return tuple(_component(field.field, i, count, field.mesh_id, field.args, field.on) for i in range(count))
     raise StatementError(f"{field} is no field; make fields with kinn.Field(name, mesh)")
 
 
-def _component(name: str, index: int, components: int, mesh_id: str, coordinates: Iterable[Any]) -> Any:
+def _component(
+    name: str, index: int, components: int, mesh_id: str, coordinates: Iterable[Any], on: tuple[str, ...]
+) -> Any:
     own = name if components == 1 else f"{name}_{index}"
     make: Any = UndefinedFunction  # calling the metaclass makes the class of one function
-    identity = {"field": name, "index": index, "components": components, "mesh_id": mesh_id}
+    identity = {"field": name, "index": index, "components": components, "mesh_id": mesh_id, "on": on}
     return make(own, bases=(FieldComponent,), real=True, **identity)(*coordinates)
 
 

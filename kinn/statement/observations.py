@@ -12,6 +12,7 @@ import sympy as sp
 
 from kinn.statement.errors import StatementError, suggest
 from kinn.statement.fields import FieldComponent
+from kinn.statement.integrals import is_global
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +20,8 @@ class Observations:
     """Values of `expression` measured at points.
 
     `points` (n, d) in the mesh's coordinates, `values` (n,), `sigma` the standard deviation of one value: a number,
-    one per value (n,), or None if it is to be estimated.
+    one per value (n,), or None if it is to be estimated. An expression of `Integral`s alone, one number, has no points:
+    `Observations(Integral(q, over="top"), values=[3.2])`; its `points` are then of shape (n, 0).
 
     Raises StatementError for shapes that do not fit, values that are not finite (with the row) and sigma <= 0.
 
@@ -27,8 +29,8 @@ class Observations:
     """
 
     expression: Any
-    points: Any
-    values: Any
+    points: Any = None
+    values: Any = None
     sigma: Any = None
     name: str | None = None
 
@@ -37,7 +39,19 @@ class Observations:
         label = self.name or _name_of(expression) or str(expression)
         if isinstance(expression, sp.MatrixBase):
             raise StatementError(f"observations of the matrix {label}: give one Observations per component")
-        points, values = _array(self.points, label, "points"), _array(self.values, label, "values")
+        number = is_global(expression)
+        if self.values is None or (self.points is None and not number):
+            lacking = "values" if number else "points or values"
+            wanted = "values=[...]" if number else "points (n, d) and values (n,)"
+            raise StatementError(f"observations of {label} without {lacking}; give {wanted}")
+        values = _array(self.values, label, "values")
+        if number:
+            if self.points is not None:
+                raise StatementError(f"observations of {label}, one number: leave the points out, give values=[...]")
+            values = np.atleast_1d(values)
+            points = np.zeros((len(values), 0))
+        else:
+            points = _array(self.points, label, "points")
         if points.ndim == 1:
             points = points[:, None]
         if values.ndim != 1 or points.ndim != 2 or len(points) != len(values):
@@ -70,6 +84,11 @@ class Observations:
             object.__setattr__(self, attribute, value)
         object.__setattr__(self, "sigma", sigma)
         object.__setattr__(self, "name", label)
+
+    @property
+    def is_global(self) -> bool:
+        """Whether the values are of integrals, at no point."""
+        return self.points.shape[1] == 0
 
     def __len__(self) -> int:
         return len(self.values)

@@ -13,10 +13,12 @@ import sympy as sp
 from kinn.statement.calculus import expanded
 from kinn.statement.check import check, find_jumps
 from kinn.statement.coefficients import CoefficientFunction
-from kinn.statement.conditions import AnyCondition, Condition, Dirichlet, Equation, Initial, Neumann, Robin
+from kinn.statement.conditions import AnyCondition, Condition, Dirichlet, Equation, Initial, Neumann, Periodic, Robin
 from kinn.statement.errors import StatementError
 from kinn.statement.fields import FieldComponent, components_of
 from kinn.statement.fluxes import Row
+from kinn.statement.integrals import Integral, integrals_of
+from kinn.statement.interfaces import at_interface
 from kinn.statement.observations import Observations
 from kinn.statement.parameters import Parameter
 from kinn.statement.places import time_ends
@@ -80,12 +82,20 @@ class Problem:
         entries = [row.expression for row in self.rows]
         for condition in self.conditions:
             entries += condition.residuals()
+            if isinstance(condition, Periodic):
+                entries += [*condition.components, *condition.jump]
         return entries + [data.expression for data in self.observations]
 
     @cached_property
+    def integrals(self) -> tuple[Integral, ...]:
+        """Every `Integral` of the statement, each once."""
+        return tuple(dict.fromkeys(node for expression in self._expressions() for node in integrals_of(expression)))
+
+    @cached_property
     def jumps(self) -> tuple[str, ...]:
-        """Texts on coefficients under a div that jump; a strong residual is blind to the jump of the flux there."""
-        return find_jumps(self.rows)
+        """Texts on what jumps, coefficients under a div first; a strong residual is blind to the jump of a flux."""
+        stated = (f"the field or flux at {c.label!r}" for c in self.conditions if at_interface(c))
+        return (*find_jumps(self.rows), *stated)
 
     @cached_property
     def is_linear(self) -> bool:
@@ -118,8 +128,15 @@ class Problem:
             lines += [f"equation {name} {equation.on}", *(str(residual) for residual in equation.residuals())]
         for condition in self.conditions:
             lines += [f"{type(condition).__name__} {condition.on}", *(str(r) for r in condition.residuals())]
+            if isinstance(condition, Periodic):
+                lines.append(f"{condition.components} {condition.first} {condition.second} {condition.jump}")
+            if isinstance(condition, Condition) and condition.side:
+                lines.append(f"side {condition.side}")
         lines += [f"output {component} {component.field} {component.index}" for component in self.components]
+        lines += [f"home {component} {component.on}" for component in self.components if component.on]
         lines += [f"parameter {p.name} {p.guess!r} {p.lower!r} {p.upper!r}" for p in self.parameters.values()]
+        laws = [(name, function.law) for name, function in self.coefficients.items()]
+        lines += [f"coefficient {name} {law.key}" for name, law in laws if law is not None]
         digest = hashlib.sha256("\n".join(lines).encode())
         for data in self.observations:
             digest.update(f"observations {data.name} {data.expression}".encode())
@@ -142,14 +159,18 @@ class Problem:
         ]
         for condition in self.conditions:
             lines += [(condition.label, f"{write(residual)} = 0") for residual in condition.residuals()]
+            if isinstance(condition, Periodic):
+                pairs = zip(condition.components, condition.jump, strict=True)
+                lines += [(condition.label, f"{write(c)} + {write(jump)}" if jump else write(c)) for c, jump in pairs]
         for data in self.observations:
-            lines.append((f"data {data.name}", f"{write(data.expression)} at {len(data)} points"))
+            number = f"{len(data)} values" if data.is_global else f"at {len(data)} points"
+            lines.append((f"data {data.name}", f"{write(data.expression)} {number}"))
         return lines
 
 
 def _listed(values: Any, what: str) -> list[Any]:
     if isinstance(values, (Mapping, str)) or not isinstance(values, Iterable):
-        if isinstance(values, (Dirichlet, Neumann, Robin, Initial, Condition, Observations)):
+        if isinstance(values, (Dirichlet, Neumann, Robin, Initial, Condition, Periodic, Observations)):
             return [values]
         raise StatementError(f"{what} is a {type(values).__name__}; give a list")
     return list(values)
@@ -179,9 +200,9 @@ def _named_equations(equations: Any) -> dict[str, Equation]:
 
 
 def _placed(condition: Any, mesh: Any) -> AnyCondition:
-    if not isinstance(condition, (Dirichlet, Neumann, Robin, Initial, Condition)):
+    if not isinstance(condition, (Dirichlet, Neumann, Robin, Initial, Condition, Periodic)):
         raise StatementError(
-            f"conditions hold {condition!r}; give Dirichlet, Neumann, Robin, Initial or Condition(expression, on=...)"
+            f"conditions hold {condition!r}; give Dirichlet, Neumann, Robin, Initial, Periodic or Condition(expression, on=...)"
         )
     if isinstance(condition, Initial) and not condition.on:
         ends = time_ends(mesh)

@@ -10,14 +10,20 @@ import sympy as sp
 
 from kinn.statement.calculus import expanded
 from kinn.statement.coefficients import CoefficientFunction
-from kinn.statement.conditions import unique_labels
+from kinn.statement.conditions import Condition, Periodic, unique_labels
 from kinn.statement.errors import StatementError
 from kinn.statement.fields import FieldComponent, VectorField, normal_of, space_of
+from kinn.statement.fluxes import jet_of
+from kinn.statement.integrals import integrals_of
+from kinn.statement.interfaces import Jump, TwoSided
 from kinn.statement.parameters import Parameter
-from kinn.statement.places import facets, sample_cells, sample_facets
+from kinn.statement.periodic import matches
+from kinn.statement.places import facets, sample_cells, sample_facets, translation
 
 if TYPE_CHECKING:
     from kinn.statement.problem import Problem
+
+NEAR = 1e-12  # of the extent: how far from an interface its two sides are read
 
 
 def verify(problem: Problem, exact: Mapping[Any, Any], samples: int, tolerance: float) -> dict[str, float]:
@@ -33,11 +39,26 @@ def verify(problem: Problem, exact: Mapping[Any, Any], samples: int, tolerance: 
     for name, equation in problem.equations.items():
         points = sample_cells(problem.mesh, samples, equation.on) if equation.on else inside
         terms.append((name, equation.residuals(), points, None))
-    for name, condition in zip(unique_labels(problem.conditions), problem.conditions, strict=True):
-        points, normals = sample_facets(problem.mesh, facets(problem.mesh, condition.on), samples)
-        terms.append((name, condition.residuals(), points, normals))
+    named = list(zip(unique_labels(problem.conditions), problem.conditions, strict=True))
+    for name, condition in named:
+        if isinstance(condition, Condition) and condition.is_global:
+            continue
+        on, residuals = condition.on, condition.residuals()
+        side: tuple[str, ...] = ()
+        if isinstance(condition, Periodic):
+            on, residuals = condition.first, _repetition(problem, condition, known)
+        elif isinstance(condition, Condition) and condition.side is not None:
+            side, residuals = (condition.side,), _across(problem, condition, known)
+        points, normals = sample_facets(problem.mesh, facets(problem.mesh, on), samples, side=side)
+        terms.append((name, residuals, points, normals))
+    skipped = [name for name, residuals, _, _ in terms if any(integrals_of(residual) for residual in residuals)]
+    skipped += [name for name, condition in named if isinstance(condition, Condition) and condition.is_global]
+    texts = (f"verify() does not check {name!r}: it holds an Integral" for name in skipped)
+    problem.notes = tuple(dict.fromkeys((*problem.notes, *texts)))
     results: dict[str, float] = {}
     for name, residuals, points, normals in terms:
+        if name in skipped:
+            continue
         worst, where = 0.0, points[0]
         for residual in residuals:
             value, scale = _relative(problem, residual, known, points, normals, inside)
@@ -52,6 +73,54 @@ def verify(problem: Problem, exact: Mapping[Any, Any], samples: int, tolerance: 
                 "largest summand; correct the exact solution or the statement"
             )
     return results
+
+
+def _repetition(problem: Problem, condition: Periodic, known: dict[Any, sp.Expr]) -> tuple[sp.Expr, ...]:
+    """What a periodic condition says of the exact solution at points of its first side."""
+    shift = translation(problem.mesh, condition.first, condition.second)
+    moved = {x: x + sp.Float(s) for x, s in zip(problem.mesh.coordinates, shift, strict=True)}
+    found = []
+    for match in matches(problem, condition, shift):
+        exact: Any = match.expression.subs(match.component, _exact_of(match.component, known)).doit()
+        found.append(exact.subs(moved, simultaneous=True) - exact - match.jump)
+    return tuple(found)
+
+
+def _across(problem: Problem, condition: Condition, known: dict[Any, sp.Expr]) -> tuple[sp.Expr, ...]:
+    """An interface condition of the exact solution, a Piecewise: its two sides lie NEAR the facet along the normal."""
+    mesh = problem.mesh
+    step = sp.Float(NEAR * float(np.ptp(np.asarray(mesh.skfem.p), axis=1).max()))
+    space = mesh.coordinates[: mesh.spatial_dimension]
+    moves = [
+        {x: x + sign * step * n for x, n in zip(space, normal_of(space).flat(), strict=True)} for sign in (1, -1)
+    ]  # the other side, and the condition's own
+
+    def sides(node: TwoSided) -> sp.Expr:
+        exact: Any = expanded(node.operand)
+        exact = exact.xreplace(_values(exact, known))
+        other, own = (exact.subs(move, simultaneous=True) for move in moves)
+        return other - own if isinstance(node, Jump) else (other + own) / 2
+
+    residuals: Any = condition.residuals()
+    return tuple(r.xreplace({node: sides(node) for node in r.atoms(TwoSided)}) for r in residuals)
+
+
+def _values(plain: Any, known: dict[Any, sp.Expr]) -> dict[Any, sp.Expr]:
+    """field, derivative or parameter -> what it is for the exact solution."""
+    values: dict[Any, Any] = {}
+    for node in plain.atoms(sp.Derivative, FieldComponent, Parameter):
+        base = node.expr if isinstance(node, sp.Derivative) else node
+        if isinstance(base, CoefficientFunction):
+            continue
+        exact = _exact_of(base, known)
+        values[node] = sp.diff(exact, *node.variable_count) if isinstance(node, sp.Derivative) else exact
+    return values
+
+
+def _exact_of(component: Any, known: dict[Any, sp.Expr]) -> sp.Expr:
+    if component not in known:
+        raise StatementError(f"the exact solution says nothing about {component}; add it to exact={{...}}")
+    return known[component]
 
 
 def _known(problem: Problem, exact: Mapping[Any, Any]) -> dict[Any, sp.Expr]:
@@ -82,23 +151,15 @@ def _relative(
 ) -> tuple[np.ndarray, float]:
     """The absolute residual at the points (n,), and the largest absolute summand."""
     plain: Any = expanded(residual)
-    values: dict[Any, Any] = {}
-    for node in plain.atoms(sp.Derivative, FieldComponent, Parameter):
-        base = node.expr if isinstance(node, sp.Derivative) else node
-        if isinstance(base, CoefficientFunction):
-            continue
-        if base not in known:
-            raise StatementError(f"the exact solution says nothing about {base}; add it to exact={{...}}")
-        exact = known[base]
-        values[node] = sp.diff(exact, *node.variable_count) if isinstance(node, sp.Derivative) else exact
+    values = _values(plain, known)
     marks = {node: sp.Dummy() for node in values}
     marked = plain.xreplace(marks)
     # Expanded, since k*(a + b) as one summand would hide that a and b are large; long expressions stay as they are.
     marked = sp.expand(marked) if marked.count_ops() < 500 else marked
     back = {mark: values[node] for node, mark in marks.items()}
     summands = [term.xreplace(back) for term in sp.Add.make_args(marked)]
+    summands, coefficients = _with_slopes(problem, summands)
     arguments = [*problem.mesh.coordinates, *normal_of(space_of(*problem.components, mesh=problem.mesh))]
-    coefficients = {name: _numeric(function) for name, function in problem.coefficients.items()}
     evaluate = sp.lambdify(arguments, summands, modules=[coefficients, "scipy", "numpy"])
     d = problem.mesh.spatial_dimension
 
@@ -113,14 +174,16 @@ def _relative(
     return np.abs(here.sum(axis=0)), max(float(array.max(initial=0.0)) for array in finite)
 
 
-def _numeric(function: CoefficientFunction) -> Any:
-    def call(*arrays: np.ndarray) -> np.ndarray:
-        try:
-            return np.asarray(function.function(*arrays), dtype=float)
-        except Exception as error:
-            raise StatementError(
-                f"coefficient {function.func.__name__!r} does not evaluate on numpy arrays ({error}); "
-                "verify() needs a SymPy expression or a function that takes arrays"
-            ) from None
-
-    return call
+def _with_slopes(problem: Problem, summands: list[Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The summands with functions for derivatives of coefficients, and what every coefficient's name means in numbers."""
+    numbers: dict[str, Any] = {name: function.numeric for name, function in problem.coefficients.items()}
+    slopes: dict[Any, Any] = {}
+    nodes: Any = {node for term in summands for node in term.atoms(sp.Derivative)}
+    for node in nodes:
+        function, orders = jet_of(node)
+        own = function.derivative(orders) if isinstance(function, CoefficientFunction) else None
+        if own is None:
+            raise StatementError(f"verify() cannot differentiate {function}; give it as an expression or a table")
+        name = f"{function.func.__name__}_{'_'.join(str(n) for n in orders)}_"
+        numbers[name], slopes[node] = own, sp.Function(name)(*function.args)
+    return [term.xreplace(slopes) for term in summands], numbers

@@ -1,0 +1,144 @@
+"""The initial networks of a run: the library's own, which race, or those that the user brings, and whether they fit."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from kinn.bases import Chebyshev
+from kinn.formulations.choice import Choice
+from kinn.formulations.integrals import pointwise
+from kinn.formulations.program import Program
+from kinn.formulations.trial import Trial
+from kinn.networks import KAN, MLP, ModuleNetwork, Network, Separate, places_of
+from kinn.statement.errors import StatementError, suggest
+from kinn.statement.problem import Problem
+
+NETWORKS = ("kan", "mlp")
+CANDIDATES = 5
+HIDDEN, MLP_HIDDEN = 5, 22
+
+
+def candidates(
+    problem: Problem, network: Any, trial: Trial, seed: int, dtype: torch.dtype, device: torch.device
+) -> tuple[list[Network], Trial]:
+    """The initial networks that race, one where the user brings it, and the trial space that they fit.
+
+    `network` is what `solve` takes; a dict has one entry for each field, or tuple of fields. A network of the user's own may
+    have one output for each component: then the trial space has no parts and no singular functions.
+
+    Raises StatementError for what is no network, does not fit the problem, or leaves a field out.
+    """
+    networks = network if isinstance(network, Mapping) else {tuple(problem.fields): network}
+    d, places = trial.n_inputs(problem.mesh.dimension), places_of(networks, trial.owners(problem))
+    made = [
+        _made(one, d, len(own), len(networks) * seed + part)
+        for part, (one, own) in enumerate(zip(networks.values(), places, strict=True))
+    ]
+    plain = places_of(networks, [component.field for component in problem.components])
+    for (first, *_), own, few in zip(made, places, plain, strict=True):
+        if first.n_outputs == len(few) != len(own):
+            return candidates(problem, network, Trial.of(problem), seed, dtype, device)
+    found: list[Network] = []
+    for k in range(max(map(len, made))):
+        parts = [
+            _checked(some[k % len(some)], d, len(own), len(few))
+            for some, own, few in zip(made, places, plain, strict=True)
+        ]
+        found.append(parts[0] if len(parts) == 1 else Separate(parts, places))
+    return [one.to(dtype=dtype, device=device) for one in found], trial
+
+
+def _made(network: Any, d: int, c: int, seed: int) -> list[Network]:
+    """The networks that an argument stands for: one that the user brings, or a few to race with d inputs and c outputs."""
+    make = network
+    if network is None or isinstance(network, str):
+        if network not in (None, *NETWORKS):
+            raise StatementError(f"network {network!r} is not known{suggest(str(network), NETWORKS)}")
+        make = _default_mlp(d, c) if network == "mlp" else _default_kan(d, c)
+    if isinstance(make, nn.Module):
+        return [_wrapped(make, d)]
+    if not callable(make):
+        raise StatementError(
+            f"network is a {type(make).__name__}; give 'kan', 'mlp', a kinn network, a torch nn.Module, a function of a seed "
+            "that makes one, or a dict with one of these for each field"
+        )
+    return [_wrapped(make(CANDIDATES * seed + k), d) for k in range(CANDIDATES)]
+
+
+def _default_kan(d: int, c: int) -> Callable[[int], Network]:
+    return lambda seed: KAN([d, HIDDEN, HIDDEN, c], Chebyshev(3), base=False, seed=seed)
+
+
+def _default_mlp(d: int, c: int) -> Callable[[int], Network]:
+    return lambda seed: MLP([d, MLP_HIDDEN, MLP_HIDDEN, c], seed=seed)
+
+
+def _wrapped(network: Any, d: int) -> Network:
+    """A copy of the network behind the library's interface; one point tells how many outputs a module has."""
+    if not isinstance(network, nn.Module):
+        raise StatementError(f"the network is a {type(network).__name__}; give a kinn network or a torch nn.Module")
+    network = copy.deepcopy(network)  # training must not change what the user has
+    if isinstance(network, Network):
+        return network
+    like = next(network.parameters(), torch.zeros(0, dtype=torch.float64))
+    try:
+        with torch.no_grad():
+            shape = tuple(network(like.new_zeros(1, d)).shape)
+    except (RuntimeError, AttributeError, TypeError, IndexError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise StatementError(
+            f"the network fails on points of shape (1, {d}), the problem's coordinates: {reason}"
+        ) from None
+    if len(shape) != 2 or shape[0] != 1:
+        raise StatementError(
+            f"the network maps points (1, {d}) to shape {shape}; give one that maps (n, {d}) to (n, outputs)"
+        )
+    return ModuleNetwork(network, d, shape[1])
+
+
+def _checked(network: Network, d: int, c: int, components: int) -> Network:
+    if (network.n_inputs, network.n_outputs) != (d, c):
+        more = "" if c == components else f", or with {c} for the outputs of all materials and singular functions"
+        raise StatementError(
+            f"the network maps {network.n_inputs} inputs to {network.n_outputs} outputs, but the problem has {d} coordinates "
+            f"and {components} components; give widths [{d}, ..., {components}]{more}"
+        )
+    return network
+
+
+def describe(network: Network) -> str:
+    """A network in one line: widths, basis and number of weights."""
+    if isinstance(network, Separate):
+        return " + ".join(describe(part) for part in network.parts if isinstance(part, Network))
+    if isinstance(network, KAN):
+        settings = ", ".join(
+            f"{name} {value}" for name, value in network.basis.settings().items() if not isinstance(value, list)
+        )
+        return f"KAN {network.widths}, {network.basis.name} {settings}, {network.n_parameters} weights"
+    if isinstance(network, MLP):
+        return f"MLP {network.widths}, tanh, {network.n_parameters} weights"
+    return f"{type(getattr(network, 'module', network)).__name__}, {network.n_parameters} weights"
+
+
+def check_smoothness(problem: Problem, choice: Choice, network: Network) -> None:
+    """Refuse a network without the derivatives that the form needs."""
+    smoothness = network.smoothness
+    if smoothness is None:
+        return
+    expressions = pointwise(e for term in choice.strong for e in term.expressions)
+    if choice.form == "weak" and choice.weak is not None:
+        expressions = [e for row in choice.weak.rows for e in (*row.flux, row.source)]
+    order = max((sum(index) for _, index in Program(expressions, problem).jets), default=0)
+    if order > smoothness:
+        raise StatementError(
+            f"the {choice.form} form takes derivatives of order {order}, but the network's basis has {smoothness} continuous "
+            f"ones; use BSpline(degree={order + 1}) or higher, Chebyshev, Fourier or Gaussian"
+        )
+
+
+__all__ = ["candidates", "check_smoothness", "describe"]

@@ -1,0 +1,127 @@
+"""Integral conditions on finite elements: they settle the constants and rigid motions that the equations leave open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.linalg import orth
+from torch import Tensor
+
+from kinn.formulations.galerkin import GalerkinSpace
+from kinn.formulations.integrals import IntegralTerm
+from kinn.formulations.pieces import Piece
+
+DEPENDENT = 1e-8  # of the largest singular value: conditions below say the same twice
+
+STEP = 1e-5  # of a parameter's value, of its differences
+
+
+class Unsettled(ValueError):
+    """An integral condition that says something else than what the equations leave open."""
+
+
+class Settling:
+    """The integral conditions of a weak form with the quadrature of a space of elements.
+
+    A mean of a temperature without boundary values, a moment about the axis of a floating body: their residuals are affine in
+    the motions of the null space, so a motion is found that fulfills them.
+
+    Attributes:
+        pieces: the integrals over each part of the mesh.
+    """
+
+    def __init__(self, space: GalerkinSpace) -> None:
+        self.space, problem, mesh = space, space.problem, space.mesh
+        wanted = [term for term in space.weak.other if term.kind == "integral"]
+        self.terms = [IntegralTerm(term.name, term.expressions, problem) for term in wanted]
+        self.pieces: list[Piece] = []
+        for term in self.terms:
+            for over, program in term.groups:
+                basis: Any = space.basis
+                if over and mesh.is_boundary(over):
+                    basis = space.on_facets(mesh.facets_of(over))
+                elif over:
+                    basis = space.in_cells(mesh.cells_of(over))
+                expressions = list(program.expressions)
+                self.pieces.append(space.piece(basis, expressions, [(0, 0)] * len(expressions), 0))
+
+    def __bool__(self) -> bool:
+        return bool(self.terms)
+
+    def residual(self, jets: Sequence[Tensor], parameters: Tensor) -> np.ndarray:
+        """The residuals (k,) of all conditions for a function with `jets` on each piece."""
+        with torch.no_grad():
+            integrals = [
+                piece.program(z, piece.x, piece.normal, parameters, piece.tables) @ piece.weight.flatten()
+                for piece, z in zip(self.pieces, jets, strict=True)
+            ]
+            found, at = [], 0
+            for term in self.terms:
+                found.append(term.values(torch.cat(integrals[at : at + len(term.groups)]), parameters))
+                at += len(term.groups)
+        return torch.cat(found).numpy()
+
+    def shift(
+        self, null: np.ndarray, jets: Sequence[Tensor], parameters: Tensor, answers: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The motion (size,) that has to be added to a function with `jets`, and the directions (m, .) of `null` still open.
+
+        `answers` (size, p) are what the function changes by with each parameter, where these may change too.
+
+        Raises Unsettled if the motions `null` (size, m) and parameters cannot fulfill the conditions.
+        """
+        rest = self.residual(jets, parameters)
+        slopes = np.zeros((len(rest), null.shape[1]))
+        for k, motion in enumerate(null.T):
+            moved = self.space.jets_of(motion, self.pieces)
+            once = self.residual([z + dz for z, dz in zip(jets, moved, strict=True)], parameters)
+            twice = self.residual([z + 2 * dz for z, dz in zip(jets, moved, strict=True)], parameters)
+            slopes[:, k] = once - rest
+            rounding = 1e-9 * float(np.abs(twice).max(initial=0.0))
+            if not np.allclose(twice - once, slopes[:, k], rtol=1e-6, atol=rounding):
+                raise Unsettled(f"{self._names} is not linear in what the equations leave open")
+        if answers is not None:
+            units = np.array([abs(value) or 1.0 for value in parameters.tolist()])
+            null = np.hstack([null, answers * units])
+            slopes = np.hstack([slopes, self._slopes(answers, jets, parameters) * units])
+        sizes = np.linalg.norm(slopes, axis=1)
+        if null.shape[1] < len(rest) or not (sizes > 0).all():
+            raise Unsettled(f"{self._names} says something else than what the equations leave open")
+        left, singular, right = np.linalg.svd(slopes / sizes[:, None])
+        if singular[-1] < DEPENDENT * singular[0]:
+            raise Unsettled(f"{self._names} says something else than what the equations leave open")
+        rank = len(rest)
+        step = right[:rank].T @ ((left.T @ (-rest / sizes)) / singular)
+        count = null.shape[1] - (0 if answers is None else answers.shape[1])
+        return null @ step, orth(right[rank:, :count].T)
+
+    def _slopes(self, answers: np.ndarray, jets: Sequence[Tensor], parameters: Tensor) -> np.ndarray:
+        """(k, p): derivatives of the residuals in the parameters, the function following them."""
+        columns = []
+        for answer, sides in zip(answers.T, sides_of(parameters), strict=True):
+            moved, found = self.space.jets_of(answer, self.pieces), []
+            for side in sides:
+                step = float((side - parameters).sum())
+                found.append(self.residual([z + step * dz for z, dz in zip(jets, moved, strict=True)], side))
+            columns.append((found[1] - found[0]) / float((sides[1] - sides[0]).sum()))
+        return np.stack(columns, 1)
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(repr(term.name) for term in self.terms)
+
+
+def sides_of(parameters: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """For each parameter all of them with this one a little lower and higher, for central differences."""
+    found = []
+    for j, value in enumerate(parameters.tolist()):
+        step = torch.zeros_like(parameters)
+        step[j] = STEP * (abs(value) or 1.0)
+        found.append((parameters - step, parameters + step))
+    return found
+
+
+__all__ = ["Settling", "Unsettled", "sides_of"]

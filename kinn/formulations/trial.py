@@ -1,0 +1,187 @@
+"""What a trial solution can do besides its network: boundary values, materials, singular functions, periodicity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinn.formulations.lift import BoxLift
+from kinn.formulations.parts import Parts
+from kinn.formulations.singular import SingularMode, singular_modes
+from kinn.geometry import Mesh
+from kinn.networks import JetSpace
+from kinn.statement.conditions import Periodic
+from kinn.statement.places import translation
+from kinn.statement.problem import Problem
+from kinn.statement.terms import WeakForm
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """What a trial solution needs at fixed points, made once for each set of points.
+
+    Attributes:
+        value, factor: jets (m, n, c) of g and of `d amplitude`; None where g is a constant and d is 1.
+        modes: jets (m, n, c, J) of the singular functions; None without any.
+        part: the part (n,) that each point lies in; None where there is one.
+    """
+
+    value: Tensor | None
+    factor: Tensor | None
+    modes: Tensor | None
+    part: Tensor | None
+
+    def at(self, points: slice) -> Tables:
+        """The tables of some of the points."""
+        value, factor, modes = (t if t is None else t[:, points] for t in (self.value, self.factor, self.modes))
+        return Tables(value, factor, modes, None if self.part is None else self.part[points])
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """The space of trial solutions: `u_c = g_c + d_c amplitude_c N_{part, c} + amplitude_c sum_j s_{j, c} N_j`.
+
+    Attributes:
+        lift: boundary values that hold exactly, g and d.
+        parts: where the network has outputs of its own, so that gradients may jump between the parts.
+        modes: singular functions s_j, each with an output of the network as its coefficient.
+        ramps: (component, axis, slope, middle): what a periodic component grows by along an axis, zero in the middle.
+        periods: for each axis its period, or None; empty where nothing is periodic.
+        periodic: whether all periodic conditions hold exactly.
+        length: half the largest extent in space, the unit of r in the singular functions.
+        enriched, singular: how it was made; with the problem, all that a stored solution needs to make it again.
+    """
+
+    lift: BoxLift | None = None
+    parts: Parts | None = None
+    modes: tuple[SingularMode, ...] = ()
+    ramps: tuple[tuple[int, int, float, float], ...] = ()
+    periods: tuple[float | None, ...] = ()
+    periodic: bool = True
+    length: float = 1.0
+    enriched: bool = False
+    singular: bool = True
+
+    @staticmethod
+    def of(problem: Problem, weak: WeakForm | None = None, singular: bool = True) -> Trial:
+        """The trial space that fits a problem: periodicity and exact values, for a weak form parts and singular functions too."""
+        mesh: Mesh = problem.mesh
+        periods, ramps, exact = _periods(problem)
+        lift = BoxLift.of(problem)
+        if weak is None:
+            return Trial(lift, ramps=ramps, periods=periods, periodic=exact)
+        parts = Parts.of(problem)
+        modes = tuple(singular_modes(problem, weak, singular))
+        length = float(mesh.scale[: mesh.spatial_dimension].max())
+        return Trial(
+            None if modes else lift,
+            parts if parts.count > 1 else None,
+            modes,
+            ramps,
+            periods,
+            exact,
+            length,
+            True,
+            singular,
+        )
+
+    @property
+    def corners(self) -> np.ndarray:
+        """The points (k, 2) of the singular functions."""
+        return np.unique([mode.corner for mode in self.modes], axis=0) if self.modes else np.zeros((0, 2))
+
+    def n_outputs(self, components: int) -> int:
+        """How many outputs a network has for a problem with `components`."""
+        return components * (1 if self.parts is None else self.parts.count) + len(self.modes)
+
+    def owners(self, problem: Problem) -> list[str]:
+        """The field that each output of a network belongs to; a singular function counts for its first component."""
+        fields = [component.field for component in problem.components]
+        count = 1 if self.parts is None else self.parts.count
+        return fields * count + [fields[mode.components[0]] for mode in self.modes]
+
+    def n_inputs(self, dimension: int) -> int:
+        """How many inputs a network has: two for each periodic axis."""
+        return dimension + sum(period is not None for period in self.periods)
+
+    def part_of(self, x: np.ndarray, cell: np.ndarray | None = None) -> Tensor | None:
+        """The part (n,) of points, by their cells in the problem's mesh where these are known; None where there is one part."""
+        if self.parts is None:
+            return None
+        return torch.from_numpy(self.parts.at(x) if cell is None else self.parts.of_cells(cell))
+
+    def tabulate(self, x: Tensor, space: JetSpace, offset: Tensor, amplitude: Tensor, part: Tensor | None) -> Tables:
+        """The tables at points x (n, d) that lie in `part` (n,)."""
+        value = factor = modes = None
+        if self.lift is not None or self.ramps or self.modes:
+            value = x.new_zeros(len(space.indices), len(x), len(offset))
+            factor = torch.zeros_like(value)
+            value[0], factor[0] = offset, amplitude
+            for c, sides in enumerate([] if self.lift is None else self.lift.sides):
+                if sides and self.lift is not None:
+                    value[..., c] = self.lift.values(c, x, space)
+                    factor[..., c] = self.lift.distance(c, x, space) * amplitude[c]
+            for component, axis, slope, middle in self.ramps:
+                if self.lift is not None and self.lift.sides[component]:
+                    continue  # the boundary values grow as the field does
+                value[0, :, component] += slope * (x[:, axis] - middle)
+                index = tuple(int(a == axis) for a in range(x.shape[1]))
+                if index in space.position:
+                    value[space.position[index], :, component] += slope
+        if self.modes:
+            found = [mode.jets(x, space) * self.length ** -float(np.real(mode.exponent)) for mode in self.modes]
+            modes = torch.stack(found, -1) * amplitude[:, None]
+        return Tables(value, factor, modes, None if self.parts is None or part is None else part.to(x.device))
+
+    def combine(self, outputs: Tensor, space: JetSpace, tables: Tables, offset: Tensor, amplitude: Tensor) -> Tensor:
+        """Jets (m, n, c) of the fields from those of the network's outputs (m, n, .)."""
+        smooth = outputs[..., : outputs.shape[-1] - len(self.modes)]
+        if tables.part is not None:
+            m, n, _ = smooth.shape
+            choice = tables.part[None, :, None, None].expand(m, n, 1, len(offset))
+            smooth = smooth.reshape(m, n, -1, len(offset)).gather(2, choice)[:, :, 0]
+        if tables.value is None or tables.factor is None:
+            fields = smooth * amplitude
+            return torch.cat([fields[:1] + offset, fields[1:]])
+        fields = smooth * amplitude if self.lift is None else space.multiply(tables.factor, smooth)
+        if tables.modes is not None:
+            coefficients = outputs[..., outputs.shape[-1] - len(self.modes) :]
+            fields = fields + space.multiply(tables.modes, coefficients[:, :, None]).sum(-1)
+        return tables.value + fields
+
+
+def _periods(problem: Problem) -> tuple[tuple[float | None, ...], tuple[tuple[int, int, float, float], ...], bool]:
+    """Axes along which all components are periodic over the whole extent, the growth of components over it, and whether
+    that is all of the periodicity that the problem states."""
+    mesh: Mesh = problem.mesh
+    periods: list[float | None] = [None] * mesh.dimension
+    growth: dict[tuple[int, int], float] = {}
+    exact = True
+    for condition in problem.conditions:
+        if isinstance(condition, Periodic):
+            shift = np.asarray(translation(mesh, condition.first, condition.second))
+            axis = int(np.abs(shift).argmax())
+            along = np.zeros(mesh.dimension)
+            along[axis] = np.sign(shift[axis]) * 2 * mesh.scale[axis]
+            whole = np.allclose(shift, along, rtol=0, atol=1e-6 * 2 * float(mesh.scale.max()))
+            for component, value in zip(condition.components, condition.jump, strict=True):
+                if whole and value.is_number:
+                    growth[axis, problem.index(component)] = float(value) * float(np.sign(shift[axis]))
+                else:
+                    exact = False
+    ramps = []
+    for axis in {axis for axis, _ in growth}:
+        own = {component: value for (a, component), value in growth.items() if a == axis}
+        if len(own) == len(problem.components):
+            period = periods[axis] = 2 * float(mesh.scale[axis])
+            middle = float(mesh.lower[axis] + mesh.upper[axis]) / 2
+            ramps += [(component, axis, value / period, middle) for component, value in own.items() if value]
+        else:
+            exact = False
+    return (tuple(periods) if any(periods) else ()), tuple(ramps), exact
+
+
+__all__ = ["Tables", "Trial"]
