@@ -142,6 +142,12 @@ def solve(
         earlier = start.result.surrogate.trial
         networks = [_network_of(start, problem).to(like)]
         trial = Trial.of(problem, _enriching(choice) if earlier.enriched else None, earlier.singular)
+        sizes = trial.n_inputs(problem.mesh.dimension), trial.n_outputs(len(problem.components))
+        same = str(trial.parts) == str(earlier.parts) and len(trial.modes) == len(earlier.modes)
+        if (networks[0].n_inputs, networks[0].n_outputs) != sizes or not same:
+            raise StatementError(
+                "start= is a solution with other materials, singular corners or periodic axes than this problem; leave it out"
+            )
     check_smoothness(problem, choice, networks[0])
     checkpoints.agree(
         {"seed": seed, "tolerance": tolerance, "form": choice.form, "network": describe(networks[0]), "dtype": str(dtype),

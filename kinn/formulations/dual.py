@@ -96,12 +96,14 @@ class DualForm(Form):
         return self._space
 
     def _judging_space(self) -> GalerkinSpace:
-        """Quadratic elements on the present mesh if linear ones test, or on the mesh refined once where that is not too large."""
+        """Quadratic elements on the present mesh where linear ones test; else on the mesh refined once, linear ones there where
+        quadratic ones would be too many."""
         cells, components, d = len(self.mesh.cells), len(self.problem.components), self.mesh.dimension
         finer = len(self.mesh.points) * 4**d * components <= LARGEST_JUDGE[d]
         if self.tests().order == 2 and (finer or cells < 2):
             return self._galerkin(self.mesh.refined())
-        return self._galerkin(self.mesh)
+        # never the training space itself: linear elements on finer cells see something else
+        return self._galerkin(self.mesh.refined(), 1) if self.tests().order == 2 else self._galerkin(self.mesh)
 
     def _galerkin(self, mesh: Mesh, order: int = 2) -> GalerkinSpace:
         return GalerkinSpace(self.problem, self.weak, mesh, order, parts=self.parts, corners=self.corners)
@@ -125,7 +127,8 @@ class DualForm(Form):
             direction[other] = moved[other]
             change = (tangent @ direction.ravel()).reshape(count, -1)
             changes[:, other] = [dual_norm(h, c) for h, c in zip(inner, change, strict=True)]
-        self.gains = list(np.maximum(np.linalg.norm(changes, axis=1) / scales, 1e-300))
+        gains = np.linalg.norm(changes, axis=1) / scales
+        self.gains = list(np.where(np.isfinite(gains) & (gains > 0), gains, 1.0))
         self.sizes = [1.0] * count
         correction = Correction(space, tangent, self.sizes, self.gains)
         if not correction.singular:
@@ -141,7 +144,8 @@ class DualForm(Form):
             if not self.problem.parameters and not space.without_equation:
                 return fitted(surrogate, whole, space.values(at_rest).reshape(count, -1), self.problem)
         like = surrogate.center
-        rest = like.new_tensor([dual_norm(h, r) for h, r in zip(inner, residual.reshape(count, -1), strict=True)])
+        norms = [dual_norm(h, r) for h, r in zip(inner, residual.reshape(count, -1), strict=True)]
+        rest, changes = like.new_tensor(np.nan_to_num(norms, posinf=0.0)), np.nan_to_num(changes, posinf=0.0)
         own_rest, own_changes = measure_integrals(numbers, surrogate, parameters)
         surrogate = with_amplitude(
             surrogate, torch.cat([rest, own_rest]), torch.cat([like.new_tensor(changes), own_changes])

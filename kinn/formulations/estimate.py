@@ -123,7 +123,8 @@ def relative_h1(problem: Problem, space: GalerkinSpace, error: np.ndarray, trial
 
 def jets_on(surrogate: Surrogate, pieces: Sequence[Piece]) -> list[Tensor]:
     """The jets that the programs of pieces read, of a trial solution; elements live on the CPU in float64."""
-    found = [surrogate.values(p.x.to(surrogate.center), p.program.jets, p.part).detach() for p in pieces]
+    with torch.no_grad():
+        found = [surrogate.values(p.x.to(surrogate.center), p.program.jets, p.part) for p in pieces]
     return [z.to(piece.x) for z, piece in zip(found, pieces, strict=True)]
 
 
@@ -146,4 +147,6 @@ def nodal_values(surrogate: Surrogate, space: GalerkinSpace) -> np.ndarray:
     x: Tensor = surrogate.center.new_tensor(space.nodes)
     d = x.shape[1]
     jets = tuple((component, (0,) * d) for component in range(len(space.problem.components)))
-    return space.vector(surrogate.values(x, jets, torch.from_numpy(space.part)).detach().cpu().double().numpy().ravel())
+    with torch.no_grad():
+        values = surrogate.values(x, jets, torch.from_numpy(space.part))
+    return space.vector(values.cpu().double().numpy().ravel())

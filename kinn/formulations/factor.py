@@ -46,6 +46,8 @@ class Factor:
     """
 
     def __init__(self, space: GalerkinSpace, tangent: sparse.csr_array, free: np.ndarray) -> None:
+        if not np.isfinite(tangent.data).all():
+            raise SingularTangent("it is infinite or NaN at this solution")
         self.free = free
         self.null = _null_vectors(space, tangent, free)
         self._weighted = _mass(space, self.null)

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import sparse
+from scipy.sparse import csgraph
 from torch import Tensor
 
 from kinn.formulations.lift import BoxLift
 from kinn.formulations.parts import Parts
+from kinn.formulations.sectors import Plane
 from kinn.formulations.singular import SingularMode, singular_modes
 from kinn.geometry import Mesh
 from kinn.networks import JetSpace
 from kinn.statement.conditions import Periodic
+from kinn.statement.errors import StatementError
 from kinn.statement.places import translation
 from kinn.statement.problem import Problem
 from kinn.statement.terms import WeakForm
@@ -69,6 +73,7 @@ class Trial:
     def of(problem: Problem, weak: WeakForm | None = None, singular: bool = True) -> Trial:
         """The trial space that fits a problem: periodicity and exact values, for a weak form parts and singular functions too."""
         mesh: Mesh = problem.mesh
+        _refuse_closed_slits(mesh)
         periods, ramps, exact = _periods(problem)
         lift = BoxLift.of(problem)
         if weak is None:
@@ -153,6 +158,41 @@ class Trial:
         return tables.value + fields
 
 
+def _refuse_closed_slits(mesh: Mesh) -> None:
+    """Raise StatementError for a slit over which no trial solution can jump: one without a tip in a plane."""
+    if not len(mesh.slit):
+        return
+    corners = np.asarray(mesh.skfem.p)[:, mesh.skfem.facets[:, mesh.slit]]
+    reason = ""
+    if mesh.spatial_dimension != 2:
+        reason = "which is supported in two dimensions of space only"
+    elif mesh.dimension == 2:
+        plane = Plane(mesh)
+        places, number = np.unique(
+            np.round(corners.reshape(2, -1).T / (1e-9 * plane.extent)), axis=0, return_inverse=True
+        )
+        first, second = number.reshape(2, -1)
+        links = sparse.coo_array((np.ones(len(first)), (first, second)), shape=(len(places), len(places)))
+        count, piece = csgraph.connected_components(links, directed=False)
+        tips = np.round(mesh.points[plane.tips] / (1e-9 * plane.extent))
+        with_tip = {int(piece[(np.abs(places - tip) <= 1).all(1).argmax()]) for tip in tips}
+        reason = "and a network can jump over a slit only where it ends in the domain" if len(with_tip) < count else ""
+    if reason:
+        where = ", ".join(f"{x:g}" for x in corners[:, :, 0].mean(1))
+        raise StatementError(
+            f"the mesh is open along {len(mesh.slit)} facets, the first at ({where}), {reason}; merge the nodes of both sides "
+            "(Gmsh: Coherence, BooleanFragments), or use kinn.fem.solve"
+        )
+
+
+def _fills_ends(mesh: Mesh, axis: int, on: tuple[str, ...]) -> bool:
+    """Whether the boundaries `on` are all there is of the boundary at both ends of an axis."""
+    heights = np.asarray(mesh.skfem.p)[axis, mesh.skfem.facets[:, mesh.exterior]]
+    close = 1e-6 * 2 * mesh.scale[axis]
+    ends = [(np.abs(heights - end) < close).all(0) for end in (mesh.lower[axis], mesh.upper[axis])]
+    return bool(np.isin(mesh.exterior[ends[0] | ends[1]], mesh.facets_of(on)).all())
+
+
 def _periods(problem: Problem) -> tuple[tuple[float | None, ...], tuple[tuple[int, int, float, float], ...], bool]:
     """Axes along which all components are periodic over the whole extent, the growth of components over it, and whether
     that is all of the periodicity that the problem states."""
@@ -167,6 +207,7 @@ def _periods(problem: Problem) -> tuple[tuple[float | None, ...], tuple[tuple[in
             along = np.zeros(mesh.dimension)
             along[axis] = np.sign(shift[axis]) * 2 * mesh.scale[axis]
             whole = np.allclose(shift, along, rtol=0, atol=1e-6 * 2 * float(mesh.scale.max()))
+            whole = whole and _fills_ends(mesh, axis, condition.on)
             for component, value in zip(condition.components, condition.jump, strict=True):
                 if whole and value.is_number:
                     growth[axis, problem.index(component)] = float(value) * float(np.sign(shift[axis]))

@@ -11,7 +11,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from kinn.formulations.blocks import Block, NormalEquations, PointBlock, chunk_size
+from kinn.formulations.blocks import PANEL, Block, NormalEquations, PointBlock, chunk_size
 from kinn.formulations.correction import Correction
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.pieces import Piece
@@ -19,6 +19,7 @@ from kinn.formulations.program import Program
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import Points
+from kinn.statement.terms import InterfaceTie
 
 
 class WeakBlock(Block):
@@ -32,16 +33,18 @@ class WeakBlock(Block):
     def _misfit(self, component: int, surrogate: Surrogate) -> _Misfit | None:
         """`u - value` at the component's boundary nodes and jumps; None if there are none or all are fulfilled exactly."""
         space = self.space
+        if component in space.without_equation:
+            return None
         entries = [(dofs, value) for c, dofs, value in space.essential if c == component]
         ties = space.ties[component]
         lifted = surrogate.lift is not None and surrogate.lift.sides[component] and self._lifted(component, surrogate)
-        smooth = surrogate.trial.parts is None and (not len(ties.slaves) or surrogate.trial.periodic)
+        stated = any(isinstance(tie, InterfaceTie) and tie.component_index == component for tie in space.weak.ties)
+        smooth = surrogate.trial.parts is None and not stated and (not len(ties.slaves) or surrogate.trial.periodic)
         if not (entries or len(ties.slaves)) or ((not entries or lifted) and smooth):
             return None
         symbol = space.problem.components[component]
         blocks, taken = [], np.zeros(0, dtype=int)
         for dofs, value in entries:
-            dofs = np.setdiff1d(dofs, taken)
             taken = np.concatenate([taken, dofs])
             blocks.append(self._values(symbol - value, dofs, surrogate))
         jumps = np.zeros(len(ties.slaves))
@@ -132,10 +135,12 @@ class WeakBlock(Block):
     def _corrections(self, unknowns: Unknowns) -> tuple[float, Tensor, Tensor, np.ndarray]:
         """The loss, e and its derivative (size, P), and the metric times the latter."""
         residual, matrix, misfit, slopes = self._jacobian(unknowns)
-        e = self.correction(residual.numpy(), misfit.numpy())
-        changes = self.correction(matrix.numpy(), slopes.numpy())
+        e, changes = self.correction(residual.numpy(), misfit.numpy()), matrix.numpy()
+        for start in range(0, changes.shape[1], PANEL):  # in place: a copy of the Jacobian may be a gigabyte
+            columns = slice(start, start + PANEL)
+            changes[:, columns] = self.correction(changes[:, columns], slopes.numpy()[:, columns])
         weighed = self.correction.metric @ changes
-        return float(e @ (self.correction.metric @ e)), torch.from_numpy(e), torch.from_numpy(changes), weighed
+        return float(e @ (self.correction.metric @ e)), torch.from_numpy(e), matrix, weighed
 
     def gradient(self, unknowns: Unknowns) -> tuple[float, Tensor]:
         loss, e, _, weighed = self._corrections(unknowns)

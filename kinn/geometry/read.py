@@ -96,10 +96,12 @@ def _read_vtu(path: Path) -> Content:
             joined, count = key[len(AXES_PREFIX) :].rsplit(":", 1)
             names, space = tuple(joined.split(",")), int(count)
             continue
+        if not key.startswith((SUBDOMAIN_PREFIX, BOUNDARY_PREFIX)):
+            continue
         marks = np.concatenate([np.ravel(values[k]) for k in main]).astype(np.int64)
         if key.startswith(SUBDOMAIN_PREFIX):
             subdomains[key[len(SUBDOMAIN_PREFIX) :]] = np.flatnonzero(marks)
-        elif key.startswith(BOUNDARY_PREFIX):
+        else:
             # Bit b of a cell's mark: its local facet b is in the boundary.
             local = kind.skfem.elem.refdom.facets
             rows = [sorted_cells[(marks >> bit) & 1 == 1][:, facet] for bit, facet in enumerate(local)]

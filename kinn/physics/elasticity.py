@@ -8,6 +8,7 @@ import sympy as sp
 
 from kinn.statement.calculus import grad
 from kinn.statement.errors import StatementError
+from kinn.statement.fields import space_of
 
 
 def strain(u: Any) -> Any:
@@ -16,9 +17,11 @@ def strain(u: Any) -> Any:
     Raises StatementError for a displacement that has not one component per axis of space.
     """
     slope = grad(u)
-    if slope.rows != slope.cols:
+    d = len(space_of(slope))
+    components = slope.rows if slope.cols == d else 1
+    if components != d:
         raise StatementError(
-            f"a displacement with {slope.rows} components in {slope.cols} dimensions; give one component per axis of space"
+            f"a displacement with {components} components in {d} dimensions; give one component per axis of space"
         )
     return (slope + slope.T) / 2
 

@@ -64,6 +64,7 @@ def check(problem: Problem) -> tuple[str, ...]:
                 refuse_jumps(residual, what)
     check_covered(problem)
     check_boundary_fields(problem)
+    _check_natural(problem)
     _check_observations(problem)
     _check_unknowns(problem)
     return _check_values(problem)
@@ -152,6 +153,32 @@ def _check_flux(problem: Problem, condition: Neumann | Robin, what: str) -> None
                 f"equations {names}; write the equation with div(flux), or use "
                 "Condition(flux.dot(mesh.normal) - value, on=...)"
             )
+
+
+def _check_natural(problem: Problem) -> None:
+    """A flux is stated once on a facet: the weak form would add what two conditions say."""
+    for row in problem.rows:
+        parts = split(row.expression)
+        if parts is None or not parts.fluxes:
+            continue
+        known: list[tuple[frozenset[int], Any, str, sp.Expr]] = []
+        for condition in problem.conditions:
+            if not isinstance(condition, (Neumann, Robin)):
+                continue
+            here = facets(problem.mesh, condition.on)
+            for flux, value in zip(condition.rows, condition.value, strict=True):
+                found = outflow(parts, flux, value)
+                if found is None:
+                    continue
+                which = frozenset(found[0])
+                for other, there, label, stated in known:
+                    shared = np.intersect1d(here, there)
+                    if label != condition.label and which & other and shared.size and (value != 0 or stated != 0):
+                        raise StatementError(
+                            f"the flux of {row.name!r} is stated by {label!r} and by {condition.label!r} on {shared.size} facets; "
+                            "state it once there, or add the values"
+                        )
+                known.append((which, here, condition.label, value))
 
 
 def stands_under(expression: sp.Expr, flux: Any, value: sp.Expr = sp.S.Zero) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -73,7 +74,7 @@ def Coefficient(name: str, mesh: MeshLike, function: Any, continuous: bool = Tru
     >>> k = Coefficient("k", mesh, lambda x, y: torch.exp(-x * y))         # doctest: +SKIP
     """
     checked_name(name, mesh, "coefficient")
-    if isinstance(function, (sp.Expr, int, float)):
+    if isinstance(function, (sp.Expr, numbers.Real)):
         return sp.sympify(function)
     remember_space(mesh)
     if isinstance(function, Mapping):

@@ -112,7 +112,9 @@ class Pieces(CellLaw):
                 f"coefficient {name!r} has no value in {bare.size} of {len(self.number)} cells, the first at "
                 f"({', '.join(f'{v:g}' for v in center)}){missing}"
             )
-        self.key = f"{mesh.identity} {[(part, str(value)) for part, value in self.pieces.items()]}"
+        # the names of a mesh are not in its identity: which cells have which value has to be told too
+        values = [(part, str(value)) for part, value in self.pieces.items()]
+        self.key = f"{mesh.identity} {values} {_digest(self.number)}"
 
     def values(self, x: np.ndarray, orders: tuple[int, ...]) -> np.ndarray:
         coordinates = self.mesh.coordinates

@@ -110,8 +110,9 @@ class Observations:
         Raises StatementError for a missing file or column, and for an entry that is no finite number (with the row).
         """
         expression = sp.sympify(expression)
+        everywhere = is_global(expression)
         if coordinates is None:
-            coordinates = _coordinates_of(expression)
+            coordinates = () if everywhere else _coordinates_of(expression)
         value = value or _name_of(expression)
         if value is None:
             raise StatementError(f"observations of {expression} from {file}: say which column it is with value='...'")
@@ -123,7 +124,7 @@ class Observations:
         table = np.array([_numbers(rows, columns.index(column), column, file) for column in wanted])
         d = len(coordinates)
         noise = table[d + 1] if isinstance(sigma, str) else sigma
-        return cls(expression, table[:d].T.copy(), table[d].copy(), noise)
+        return cls(expression, None if everywhere else table[:d].T.copy(), table[d].copy(), noise)
 
 
 def _array(value: Any, label: str, what: str) -> np.ndarray:

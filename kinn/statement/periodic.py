@@ -10,7 +10,7 @@ import sympy as sp
 
 from kinn.statement.calculus import Div, expanded
 from kinn.statement.coefficients import CoefficientFunction
-from kinn.statement.conditions import Dirichlet, Initial, Periodic
+from kinn.statement.conditions import Dirichlet, Initial, Neumann, Periodic, Robin
 from kinn.statement.coordinates import Coordinate
 from kinn.statement.errors import StatementError
 from kinn.statement.fields import FieldComponent
@@ -74,8 +74,15 @@ def check_periodic(problem: Problem, condition: Periodic, what: str) -> None:
                 raise StatementError(
                     f"{both[0]} has the value of {other.label!r} on a side of {condition.label!r}; state one of them there"
                 )
-            if isinstance(other, Initial):
-                _check_initial(problem, condition, other, shift)
+        if isinstance(other, (Neumann, Robin)) and np.intersect1d(sides, facets(mesh, other.on)).size:
+            given = [value for value in other.value if value != 0]
+            if given and any(r.atoms(FieldComponent) & set(condition.components) for r in other.residuals()):
+                raise StatementError(
+                    f"{other.label!r} states a flux of {given[0]} on a side of {condition.label!r}, where it is that of the "
+                    "other side; state one of them there"
+                )
+        if isinstance(other, Initial) and other.components is not None:
+            _check_initial(problem, condition, other, shift)
 
 
 def _check_initial(problem: Problem, condition: Periodic, initial: Initial, shift: np.ndarray) -> None:

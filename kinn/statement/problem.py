@@ -137,12 +137,23 @@ class Problem:
         lines += [f"parameter {p.name} {p.guess!r} {p.lower!r} {p.upper!r}" for p in self.parameters.values()]
         laws = [(name, function.law) for name, function in self.coefficients.items()]
         lines += [f"coefficient {name} {law.key}" for name, law in laws if law is not None]
+        lines += [f"part {name} {hashlib.sha256(part.tobytes()).hexdigest()}" for name, part in self._parts_named()]
         digest = hashlib.sha256("\n".join(lines).encode())
         for data in self.observations:
             digest.update(f"observations {data.name} {data.expression}".encode())
             for array in (data.points, data.values, data.sigma):
                 digest.update(b"none" if array is None else array.tobytes())
         return digest.hexdigest()
+
+    def _parts_named(self) -> list[tuple[str, Any]]:
+        """The named parts of the mesh that the statement speaks of, with the numbers of their facets or cells."""
+        named: list[str] = [name for equation in self.equations.values() for name in equation.on]
+        for condition in self.conditions:
+            named += [*condition.on, *([condition.side] if isinstance(condition, Condition) and condition.side else [])]
+        named += [name for node in self.integrals for name in node.over]
+        named += [name for component in self.components for name in component.on]
+        parts = {**self.mesh.boundaries, **self.mesh.subdomains}
+        return [(name, parts[name]) for name in dict.fromkeys(named) if name in parts]
 
     def pretty(self) -> list[str]:
         """The statement in lines of plain text."""
