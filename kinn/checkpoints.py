@@ -49,7 +49,7 @@ class Checkpoints:
         self._resume = None if resume is None else Path(resume)
         self._found = None if resume is None else hashed_file.read(Path(resume) / NAME, problem, KIND, FORMAT, GIVE)
         folder = resume if folder is None else folder
-        self._folder = None if folder is None else _made(Path(folder))
+        self._folder = None if folder is None else hashed_file.made_folder(Path(folder))
         self._state: State | None = None
         self._written: float | None = None
 
@@ -172,14 +172,6 @@ def _named(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _part(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key[len(name) + 1 :]: tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StatementError(f"cannot make the folder {str(folder)!r}: {error.strerror or error}") from None
-    return folder
 
 
 __all__ = ["NAME", "Checkpoints"]

@@ -18,6 +18,7 @@ import typer
 from matplotlib.axes import Axes
 from rich.console import Console
 
+from kinn.hashed_file import made_folder
 from kinn.problem_file import ProblemFile, parse_options
 from kinn.report.errors import Comparison
 from kinn.report.plots import plot_error, plot_field, plot_history
@@ -87,7 +88,7 @@ def solve_command(
         torch.set_num_threads(threads)
     problem_file = ProblemFile.load(file, parse_options(settings or []))
     problem = problem_file.problem()
-    folder = _make_folder(output or resume or Path("runs") / problem_file.name)
+    folder = made_folder(output or resume or Path("runs") / problem_file.name)
     if json_file is not None and not json_file.resolve().parent.is_dir():
         raise StatementError(f"cannot write {str(json_file)!r}: its folder does not exist; make it first")
     wanted, derived = problem_file.quantities(problem), problem_file.derived(problem)
@@ -239,14 +240,6 @@ def _picture(axes: Axes, path: Path) -> None:
         axes.get_figure(root=True).savefig(path, dpi=150)  # type: ignore[union-attr]
     except (OSError, ValueError) as error:  # ValueError: an ending that is no image format
         raise StatementError(f"cannot write {str(path)!r}: {error}") from None
-
-
-def _make_folder(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StatementError(f"cannot make the folder {str(folder)!r}: {error.strerror or error}") from None
-    return folder
 
 
 def _check_choice(option: str, value: str | None, known: tuple[str, ...]) -> None:

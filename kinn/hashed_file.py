@@ -24,6 +24,18 @@ from kinn.statement.problem import Problem
 KIND = "a solution"  # what a file holds that does not say it
 
 
+def made_folder(folder: Path) -> Path:
+    """The folder, made if it is not there.
+
+    Raises StatementError if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StatementError(f"cannot make the folder {str(folder)!r}: {error.strerror or error}") from None
+    return folder
+
+
 def write(path: Path, problem: Problem, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
     """Write tensors and a JSON document with its `format` and `kind`; an earlier file survives until the new one is complete.
 
@@ -105,4 +117,4 @@ def _difference(document: Mapping[str, Any], problem: Problem) -> str:
     return "guesses, bounds or data differ"
 
 
-__all__ = ["KIND", "read", "write"]
+__all__ = ["made_folder", "KIND", "read", "write"]

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from kinn.candidates import candidates, check_smoothness, describe
 from kinn.checkpoints import Checkpoints
 from kinn.formulations.choice import Choice, choose
-from kinn.formulations.dual import DualForm
 from kinn.formulations.form import Form
+from kinn.formulations.galerkin_form import GalerkinForm
 from kinn.formulations.scaling import initial_surrogate
 from kinn.formulations.singular import MAX_CORNERS, singular_corners
 from kinn.formulations.strong import StrongForm
@@ -206,7 +206,7 @@ def _note(problem: Problem, choice: Choice, form: Form) -> str:
 def _prepare(problem: Problem, choice: Choice, surrogate: Surrogate, parameters: Tensor) -> tuple[Form, Surrogate]:
     if choice.form == "weak":
         assert choice.weak is not None
-        return DualForm.prepare(problem, choice.weak, surrogate, parameters)
+        return GalerkinForm.prepare(problem, choice.weak, surrogate, parameters)
     return StrongForm.prepare(problem, choice, surrogate, parameters)
 
 

@@ -12,9 +12,9 @@ import kinn
 from kinn import div, grad
 from kinn.formulations.blocks import NormalEquations
 from kinn.formulations.correction import Correction
-from kinn.formulations.dual import DualForm
 from kinn.formulations.estimate import jets_on
 from kinn.formulations.galerkin import GalerkinSpace
+from kinn.formulations.galerkin_form import GalerkinForm
 from kinn.formulations.parts import Parts
 from kinn.formulations.scaling import initial_surrogate
 from kinn.formulations.surrogate import Surrogate
@@ -52,7 +52,7 @@ def trial_of(problem, expressions, trial):
 
 def block_of(problem, unknowns):
     """The block around a surrogate with its own scaling, and its form."""
-    form, _ = DualForm.prepare(problem, weak_terms(problem), unknowns.surrogate, unknowns.parameters())
+    form, _ = GalerkinForm.prepare(problem, weak_terms(problem), unknowns.surrogate, unknowns.parameters())
     block = form.blocks(unknowns, 0, seed=0)[0]
     assert isinstance(block, WeakBlock)
     return block, form

@@ -10,9 +10,9 @@ from torch import nn
 import kinn
 from kinn import div, grad
 from kinn.formulations.blocks import NormalEquations
-from kinn.formulations.dual import DualForm
 from kinn.formulations.estimate import ErrorEstimate, estimation_space, nodal_values
 from kinn.formulations.galerkin import GalerkinSpace
+from kinn.formulations.galerkin_form import GalerkinForm
 from kinn.formulations.scaling import initial_surrogate
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.trial import Trial
@@ -185,7 +185,7 @@ def weak_block(nonlinear, lifted):
         problem, _ = exchange(mesh, sp.sin(x + y) + 2, nonlinear)
     surrogate = initial_surrogate(problem, network_of("chebyshev", 2), Trial.of(problem) if lifted else Trial(), LIKE)
     unknowns = Unknowns.at_guess(problem, surrogate)
-    form, unknowns.surrogate = DualForm.prepare(problem, weak_terms(problem), surrogate, unknowns.parameters())
+    form, unknowns.surrogate = GalerkinForm.prepare(problem, weak_terms(problem), surrogate, unknowns.parameters())
     (block,) = form.blocks(unknowns, 0, seed=0)
     return block, unknowns
 
@@ -234,7 +234,7 @@ def test_the_weak_loss_is_the_squared_norm_of_the_error(stiffness, wind):
     problem = kinn.Problem(mesh, {"p": equation}, [kinn.Dirichlet(u, exact, on="boundary")], exact={u: exact})
     problem.verify()
     unknowns = trial(problem, exact + x**2 - 3 * x * y)
-    form, _ = DualForm.prepare(problem, weak_terms(problem), unknowns.surrogate, unknowns.parameters())
+    form, _ = GalerkinForm.prepare(problem, weak_terms(problem), unknowns.surrogate, unknowns.parameters())
     (block,) = form.blocks(unknowns, 0, seed=0)
     space = block.space  # type: ignore[attr-defined]
     error, size = (space.norm(nodal_values(trial(problem, f).surrogate, space))[0] for f in (x**2 - 3 * x * y, exact))
@@ -255,7 +255,7 @@ def test_without_an_inverse_the_inner_product_stands_in():
     network = network_of("chebyshev", 2, 3)
     surrogate = initial_surrogate(problem, network, Trial(), LIKE)
     unknowns = Unknowns.at_guess(problem, surrogate)
-    form, unknowns.surrogate = DualForm.prepare(problem, weak_terms(problem), surrogate, unknowns.parameters())
+    form, unknowns.surrogate = GalerkinForm.prepare(problem, weak_terms(problem), surrogate, unknowns.parameters())
     block = form.blocks(unknowns, 0, seed=0)[0]
     assert block.correction.singular  # type: ignore[attr-defined]
     assert 0 < block.loss(unknowns) < 1e3

@@ -1,6 +1,5 @@
 """What networks see of a point: derivatives in physical coordinates, units, exact periods."""
 
-import json
 import math
 
 import pytest
@@ -96,15 +95,6 @@ def test_precision_is_that_of_the_points():
     double = inputs.to(torch.zeros(0, dtype=torch.float64))
     again = double.jets(tensor(1.0, 2.5)[None], JetSpace.of([(2, 0), (0, 2)], 2))
     assert again.dtype is torch.float64 and torch.allclose(again.float(), jets, rtol=1e-5, atol=1e-6)
-
-
-def test_state_builds_the_inputs_again():
-    inputs = inputs_of((1.0, 0.1), (0.5, 0.3), (None, 0.6))
-    tensors, settings = inputs.state()
-    again = Inputs.restore(tensors, json.loads(json.dumps(settings)))
-    x, space = points(inputs), JetSpace.of([(2, 2)], 2)
-    assert again.periods == inputs.periods and torch.equal(again.jets(x, space), inputs.jets(x, space))
-    assert Inputs.restore(tensors, {}).periods == (None, None)  # a file from before there were periods
 
 
 @pytest.mark.parametrize(

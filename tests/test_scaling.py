@@ -10,8 +10,8 @@ from oracles import network_of
 
 from kinn.formulations.choice import FORMS, choose
 from kinn.formulations.data import Data, data_blocks
-from kinn.formulations.dual import DualForm
 from kinn.formulations.form import Form
+from kinn.formulations.galerkin_form import GalerkinForm
 from kinn.formulations.scaling import Waves, initial_surrogate
 from kinn.formulations.strong import StrongForm
 from kinn.formulations.trial import Trial
@@ -55,7 +55,7 @@ def prepared(name, form, **options):
         made, unknowns.surrogate = StrongForm.prepare(problem, choice, surrogate, unknowns.parameters())
     else:
         assert choice.weak is not None
-        made, unknowns.surrogate = DualForm.prepare(problem, choice.weak, surrogate, unknowns.parameters())
+        made, unknowns.surrogate = GalerkinForm.prepare(problem, choice.weak, surrogate, unknowns.parameters())
     blocks = list(made.blocks(unknowns, 200, seed=1))
     data = Data.of(problem)
     blocks += data_blocks(problem, data.programs, unknowns.surrogate, data.sigmas, data.relative**2)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import KDTree
 
+from kinn.formulations.ties import MATCHING
 from kinn.geometry import Mesh, graded
 from kinn.statement.terms import PeriodicTie, WeakForm
 
 ROUNDS = 20
-MATCHING = 1e-6
 
 
 def grown(mesh: Mesh, errors: np.ndarray, weak: WeakForm) -> Mesh:

@@ -25,9 +25,8 @@ from kinn.statement.fields import FieldComponent
 from kinn.statement.problem import Problem
 from kinn.statement.terms import Term
 
-# What a relative misfit on the boundary counts against a relative residual in the domain; the
-# residual of an error with frequency f is f^2 times the error, so that equal counts would let boundary errors pass. An integral
-# sees the lowest frequency.
+# What a relative misfit on the boundary counts against a relative residual in the domain. The residual of an error with
+# frequency f is f^2 times the error, so that equal counts would let boundary errors pass; an integral sees the lowest frequency.
 CONDITION_WEIGHT = {"essential": 1e3, "natural": 1e2, "condition": 1e2, "periodic": 1e3, "integral": 1.0}
 CHECK_SEED = 7919
 

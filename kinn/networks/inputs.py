@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,14 +84,3 @@ class Inputs:
     def to(self, like: Tensor) -> Inputs:
         """The same inputs in the precision and on the device of `like`."""
         return Inputs(self.center.to(like), self.scale.to(like), self.periods)
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON settings from which `restore` makes these inputs again."""
-        tensors = {"center": self.center.detach().cpu().clone(), "scale": self.scale.detach().cpu().clone()}
-        return tensors, {"periods": list(self.periods)}
-
-    @staticmethod
-    def restore(tensors: dict[str, Tensor], settings: dict[str, Any]) -> Inputs:
-        """Rebuild from `state`; settings without periods are those of inputs without any."""
-        periods = settings.get("periods", [None] * len(tensors["center"]))
-        return Inputs(tensors["center"], tensors["scale"], tuple(periods))

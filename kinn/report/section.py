@@ -13,8 +13,6 @@ import numpy as np
 from kinn.geometry.mesh import Mesh
 from kinn.statement.errors import StatementError, suggest
 
-FACET_TYPES = {"line": "vertex", "triangle": "line", "quad": "line", "tetra": "triangle", "hexahedron": "quad"}
-
 
 def held_axes(mesh: Mesh, at: Mapping[str, Any]) -> dict[int, Any]:
     """axis -> value of coordinates given by name, the axes ascending.
@@ -117,7 +115,7 @@ def _lower_end(mesh: Mesh, axis: int) -> Mesh:
     owner = mesh.skfem.f2t[0, chosen]
     subdomains = {name: np.flatnonzero(np.isin(owner, part)) for name, part in mesh.subdomains.items()}
     names = tuple(name for i, name in enumerate(mesh.coordinate_names) if i != axis)
-    cells, kind, space = _turned(points, cells), FACET_TYPES[mesh.cell_type], mesh.spatial_dimension
+    cells, kind, space = _turned(points, cells), mesh.kind.facet, mesh.spatial_dimension
     section = Mesh(points, cells, kind, None, None, names, space)
     # A boundary goes on where its facets stand on the lower end with the vertices of one facet of the section.
     number = {tuple(sorted(row)): i for i, row in enumerate(used[section.skfem.facets].T.tolist())}

@@ -35,7 +35,7 @@ SMALLEST_PART = 1e-2  # of the largest component of a vector field: smaller ones
 
 
 @dataclass
-class DualForm(Form):
+class GalerkinForm(Form):
     """The weak residual against finite elements on the problem's mesh, refined as far as the network needs.
 
     Attributes:
@@ -67,10 +67,10 @@ class DualForm(Form):
     @staticmethod
     def prepare(
         problem: Problem, weak: WeakForm, surrogate: Surrogate, parameters: Tensor
-    ) -> tuple[DualForm, Surrogate]:
+    ) -> tuple[GalerkinForm, Surrogate]:
         """Measure the terms; returns the form and the surrogate with the amplitude that they ask for."""
         trial = surrogate.trial
-        form = DualForm(problem, weak, problem.mesh, trial.parts, trial.corners)
+        form = GalerkinForm(problem, weak, problem.mesh, trial.parts, trial.corners)
         terms = [*weak.other, *null_space(problem, weak).terms()]
         numbers = [IntegralTerm(t.name, t.expressions, problem) for t in terms if t.kind == "integral"]
         surrogate = with_offset(surrogate, numbers, parameters)
