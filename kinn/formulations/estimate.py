@@ -101,6 +101,7 @@ class ErrorEstimate:
 
     def __call__(self, unknowns: Unknowns) -> float | None:
         """The relative H1 error of the worst field; `error` keeps the correction. None where no correction can be found."""
+        self.lacking = ""
         try:
             self.error, trial = self.correction(unknowns)
         except (SingularTangent, Unsettled) as singular:
