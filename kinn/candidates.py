@@ -29,7 +29,8 @@ def candidates(
     """The initial networks that race, one where the user brings it, and the trial space that they fit.
 
     `network` is what `solve` takes; a dict has one entry for each field, or tuple of fields. A network of the user's own may
-    have one output for each component: then the trial space has no parts and no singular functions.
+    have one output for each component: then the trial space has no parts and no singular functions; or one input for each
+    coordinate: then it has no boundary layers.
 
     Raises StatementError for what is no network, does not fit the problem, or leaves a field out.
     """
@@ -39,6 +40,8 @@ def candidates(
         _made(one, d, len(own), len(networks) * seed + part)
         for part, (one, own) in enumerate(zip(networks.values(), places, strict=True))
     ]
+    if trial.layers and made[0][0].n_inputs == d - len(trial.layers):
+        return candidates(problem, network, trial.without_layers(problem), seed, dtype, device)
     plain = places_of(networks, [component.field for component in problem.components])
     for (first, *_), own, few in zip(made, places, plain, strict=True):
         if first.n_outputs == len(few) != len(own):

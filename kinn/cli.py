@@ -179,6 +179,7 @@ def info_command(file: File, network: NetworkName = None, form: FormName = None,
         solver.append(("open", f"the solution is determined up to: {planned.left_open}"))
     solver += [("materials", planned.materials)] if planned.materials else []
     solver += [("singular", text) for text in planned.singular]
+    solver += [("layer", text) for text in planned.layers]
     solver += [("periodic", f"in {', '.join(planned.periodic)}, exactly")] if planned.periodic else []
     lines += ["solver", *two_columns(solver), *(f"note: {note}" for note in problem.notes)]
     print("\n".join(lines))

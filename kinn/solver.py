@@ -17,6 +17,7 @@ from kinn.checkpoints import Checkpoints
 from kinn.formulations.choice import Choice, choose
 from kinn.formulations.form import Form
 from kinn.formulations.galerkin_form import GalerkinForm
+from kinn.formulations.layers import describe as describe_layers
 from kinn.formulations.scaling import initial_surrogate
 from kinn.formulations.singular import MAX_CORNERS, singular_corners
 from kinn.formulations.strong import StrongForm
@@ -40,7 +41,7 @@ from kinn.training import POINTS_PER_PARAMETER, Training
 @dataclass(frozen=True)
 class Plan:
     """What `solve` would do: form and reason, network, number of points, names of the terms, what no term determines, and
-    what the trial space has besides networks: materials, singular functions, axes along which it is periodic."""
+    what the trial space has besides networks: materials, singular functions, axes along which it is periodic, layers."""
 
     form: str
     reason: str
@@ -51,6 +52,7 @@ class Plan:
     materials: str = ""
     singular: tuple[str, ...] = ()
     periodic: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
 
 
 def plan(problem: Problem, network: Any = None, form: str | None = None) -> Plan:
@@ -76,6 +78,7 @@ def plan(problem: Problem, network: Any = None, form: str | None = None) -> Plan
         "" if trial.parts is None else str(trial.parts),
         tuple(modes),
         tuple(name for name, period in axes if period is not None),
+        describe_layers(trial.layers),
     )
 
 
@@ -142,6 +145,7 @@ def solve(
         earlier = start.result.surrogate.trial
         networks = [_network_of(start, problem).to(like)]
         trial = Trial.of(problem, _enriching(choice) if earlier.enriched else None, earlier.singular)
+        trial = trial if earlier.layers else trial.without_layers(problem)
         sizes = trial.n_inputs(problem.mesh.dimension), trial.n_outputs(len(problem.components))
         same = str(trial.parts) == str(earlier.parts) and len(trial.modes) == len(earlier.modes)
         if (networks[0].n_inputs, networks[0].n_outputs) != sizes or not same:

@@ -181,6 +181,7 @@ def test_info_shows_the_statement_before_training(file, monkeypatch, capsys):
     planned = SimpleNamespace(
         form="strong", reason="it is smooth", network_text="KAN [2, 4, 4, 1]", n_points=400, terms=["laplace"],
         left_open="a constant of u", materials="steel, air", singular=["r^0.5 at (0, 0)"], periodic=("x",),
+        layers=(),
     )  # fmt: skip
     monkeypatch.setattr(cli, "plan", lambda problem, network, form: planned)
     assert cli.main(["info", "saddle.py", "--set", "cells=2"]) == 0
@@ -198,6 +199,7 @@ PROBLEMS = Path(__file__).parents[1] / "problems"
     [
         ("poisson_lshape", ["singular  r^0.667, r^1.33 at (0, 0), opening 270 degrees"]),
         ("crack_mode_iii", ["r^0.5, r^1.5 at (0, 0), opening 360 degrees"]),
+        ("advection_diffusion", ["layer    exp(-distance / 0.01) from the side with normal (1, 0)"]),
         ("periodic_cell", ["materials  inclusion, matrix", "periodic   in x, y, exactly", "a constant of T"]),
     ],
 )

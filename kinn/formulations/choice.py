@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import sympy as sp
-import torch
 
+from kinn.formulations.layers import peclet
 from kinn.formulations.null_space import NullSpace, null_space
-from kinn.formulations.program import Program
 from kinn.formulations.singular import describe, singular_corners
 from kinn.statement.calculus import expanded
 from kinn.statement.conditions import unique_labels
@@ -121,34 +120,6 @@ def has_natural(problem: Problem, weak: WeakForm) -> bool:
         if len(np.setdiff1d(subdomain_facets(mesh, row.on), np.concatenate([*held, *tied, ends]))):
             return True
     return False
-
-
-def peclet(problem: Problem, weak: WeakForm) -> float:
-    """The largest |b| L / k of the rows, with L half the largest extent in space, at zero fields and guessed parameters.
-
-    k and b are what the flux and the source of a row change by with the gradient of its own component.
-    """
-    mesh, guess = problem.mesh, {p: sp.Float(p.guess) for p in problem.parameters.values()}
-    space, largest = mesh.coordinates[: mesh.spatial_dimension], 0.0
-    points = torch.tensor(mesh.points[mesh.cells].mean(1)[:: max(1, len(mesh.cells) // 64)])
-    for row in weak.rows:
-        component = problem.components[row.component_index]
-        slopes = [component.diff(x) for x in space]
-        zero = {node: sp.S.Zero for c in problem.components for node in [*(c.diff(x) for x in mesh.coordinates), c]}
-        k = [sp.diff(f, s).xreplace(zero).xreplace(guess) for f, s in zip(row.flux, slopes, strict=True)]
-        b = [sp.diff(row.source, s).xreplace(zero).xreplace(guess) for s in slopes]
-        if all(entry == 0 for entry in b):
-            continue
-        try:
-            program = Program([sp.sympify(e) for e in (*k, *b)], problem)  # type: ignore[misc]
-            values = program(points.new_zeros(len(program.jets), len(points)), points)
-        except (StatementError, ValueError):
-            continue  # not to be had at zero fields
-        diffusion, wind = values[: len(space)].abs().amin(0), values[len(space) :].norm(dim=0)
-        ratio = wind * float(mesh.scale[: mesh.spatial_dimension].max()) / diffusion.clamp_min(1e-300)
-        finite = ratio[torch.isfinite(ratio) & (diffusion > 0)]
-        largest = max(largest, float(finite.max()) if len(finite) else 0.0)
-    return largest
 
 
 def _refuse_nonlocal(problem: Problem) -> None:

@@ -26,6 +26,7 @@ from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 from kinn.formulations.weak import WeakBlock
 from kinn.geometry import Mesh
+from kinn.networks import Layer
 from kinn.statement.problem import Problem
 from kinn.statement.terms import Term, WeakForm
 
@@ -71,6 +72,7 @@ class GalerkinForm(Form):
         """Measure the terms; returns the form and the surrogate with the amplitude that they ask for."""
         trial = surrogate.trial
         form = GalerkinForm(problem, weak, problem.mesh, trial.parts, trial.corners)
+        form._resolve(trial.layers)
         terms = [*weak.other, *null_space(problem, weak).terms()]
         numbers = [IntegralTerm(t.name, t.expressions, problem) for t in terms if t.kind == "integral"]
         surrogate = with_offset(surrogate, numbers, parameters)
@@ -84,6 +86,22 @@ class GalerkinForm(Form):
             scales = term_sizes(surrogate, at_rest, change)
             form.others = [(term, programs[term.name], s) for term, s in zip(local, scales, strict=True)]
         return form, surrogate
+
+    def _resolve(self, layers: tuple[Layer, ...]) -> None:
+        """Refine the mesh at layers until its cells there are hardly larger than a layer is wide, while there is room.
+
+        Inputs of networks are that steep from the start: tests with larger cells would not see between their points.
+        """
+        factor = 2 if self.mesh.kind.is_simplex else 2**self.mesh.dimension
+        while 4 * factor * len(self.mesh.points) * len(self.problem.components) <= 2 * LARGEST_SPACE:
+            corners, marks = self.mesh.points[self.mesh.cells], np.zeros(len(self.mesh.cells))
+            for layer in layers:
+                heights = corners @ np.array(layer.normal)
+                near = layer.edge - heights.max(1) < 0.5 * layer.width
+                marks[near & (np.ptp(heights, axis=1) > 1.2 * layer.width)] = 1.0
+            if not marks.any():
+                return
+            self._grow(marks)
 
     def tests(self) -> GalerkinSpace:
         """The test space in use on the present mesh: quadratic elements; linear ones where these would be very many, and in

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations, product
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from kinn.formulations.program import Program
 from kinn.geometry.mesh import Mesh
+from kinn.networks.inputs import Layer
 from kinn.networks.jets import JetSpace
 from kinn.statement.conditions import Dirichlet, Initial
 from kinn.statement.fields import FieldComponent
@@ -55,6 +57,13 @@ class BoxLift:
         lift = BoxLift(problem, sides)
         lift.sides = [own if lift._agrees(index) else {} for index, own in enumerate(sides)]
         return lift if any(lift.sides) else None
+
+    def without(self, layers: Sequence[Layer]) -> BoxLift | None:
+        """The lift of the sides without a boundary layer: divided by the distance to its side a layer has an edge."""
+        axes = [int(np.abs(layer.normal).argmax()) for layer in layers]
+        gone = {(axis, int(layer.normal[axis] > 0)) for axis, layer in zip(axes, layers, strict=True)}
+        sides = [{side: value for side, value in own.items() if side not in gone} for own in self.sides]
+        return BoxLift(self.problem, sides) if any(sides) else None
 
     def covers(self, component: int, facets: np.ndarray) -> np.ndarray:
         """Which of `facets` carry values of the component that hold exactly, (f,) booleans."""

@@ -39,7 +39,7 @@ class Surrogate:
     @property
     def inputs(self) -> Inputs:
         """What the network sees of a point."""
-        return Inputs(self.center, self.scale, self.trial.periods or (None,) * len(self.center))
+        return Inputs(self.center, self.scale, self.trial.periods or (None,) * len(self.center), self.trial.layers)
 
     def space(self, jets: Iterable[Jet]) -> JetSpace:
         """The smallest space that holds the derivatives that a program reads."""
@@ -73,7 +73,12 @@ class Surrogate:
         for name in ("center", "scale", "offset", "amplitude"):
             tensors[name] = getattr(self, name).cpu().clone()
         trial = self.trial
-        made = {"enriched": trial.enriched, "singular": trial.singular, "lift": trial.lift is not None}
+        made = {
+            "enriched": trial.enriched,
+            "singular": trial.singular,
+            "lift": trial.lift is not None,
+            "layers": bool(trial.layers),
+        }
         return tensors, {"network": self.network.settings(), "trial": made}
 
     @staticmethod
@@ -87,6 +92,7 @@ class Surrogate:
         parts = {name: tensors[name] for name in ("center", "scale", "offset", "amplitude")}
         how = settings["trial"]
         trial = Trial.of(problem, weak_terms(problem) if how["enriched"] else None, how["singular"])
+        trial = trial if how["layers"] else trial.without_layers(problem)
         return Surrogate(network=made, trial=trial if how["lift"] else replace(trial, lift=None), **parts)
 
 

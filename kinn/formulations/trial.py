@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,12 +10,13 @@ from scipy import sparse
 from scipy.sparse import csgraph
 from torch import Tensor
 
+from kinn.formulations.layers import boundary_layers
 from kinn.formulations.lift import BoxLift
 from kinn.formulations.parts import Parts
 from kinn.formulations.sectors import Plane
 from kinn.formulations.singular import SingularMode, singular_modes
 from kinn.geometry import Mesh
-from kinn.networks import JetSpace
+from kinn.networks import JetSpace, Layer
 from kinn.statement.conditions import Periodic
 from kinn.statement.errors import StatementError
 from kinn.statement.places import translation
@@ -55,6 +56,7 @@ class Trial:
         ramps: (component, axis, slope, middle): what a periodic component grows by along an axis, zero in the middle.
         periods: for each axis its period, or None; empty where nothing is periodic.
         periodic: whether all periodic conditions hold exactly.
+        layers: at sides of the domain, inputs of the network beside the coordinates.
         length: half the largest extent in space, the unit of r in the singular functions.
         enriched, singular: how it was made; with the problem, all that a stored solution needs to make it again.
     """
@@ -65,6 +67,7 @@ class Trial:
     ramps: tuple[tuple[int, int, float, float], ...] = ()
     periods: tuple[float | None, ...] = ()
     periodic: bool = True
+    layers: tuple[Layer, ...] = ()
     length: float = 1.0
     enriched: bool = False
     singular: bool = True
@@ -81,17 +84,23 @@ class Trial:
         parts = Parts.of(problem)
         modes = tuple(singular_modes(problem, weak, singular))
         length = float(mesh.scale[: mesh.spatial_dimension].max())
+        layers = boundary_layers(problem, weak)
         return Trial(
-            None if modes else lift,
+            None if modes or lift is None else lift.without(layers),
             parts if parts.count > 1 else None,
             modes,
             ramps,
             periods,
             exact,
+            layers,
             length,
             True,
             singular,
         )
+
+    def without_layers(self, problem: Problem) -> Trial:
+        """The same space for networks that read nothing of layers."""
+        return replace(self, layers=(), lift=None if self.modes else BoxLift.of(problem))
 
     @property
     def corners(self) -> np.ndarray:
@@ -109,8 +118,8 @@ class Trial:
         return fields * count + [fields[mode.components[0]] for mode in self.modes]
 
     def n_inputs(self, dimension: int) -> int:
-        """How many inputs a network has: two for each periodic axis."""
-        return dimension + sum(period is not None for period in self.periods)
+        """How many inputs a network has: two for each periodic axis, one for each layer."""
+        return dimension + sum(period is not None for period in self.periods) + len(self.layers)
 
     def part_of(self, x: np.ndarray, cell: np.ndarray | None = None) -> Tensor | None:
         """The part (n,) of points, by their cells in the problem's mesh where these are known; None where there is one part."""

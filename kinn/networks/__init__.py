@@ -1,6 +1,6 @@
 """Networks that supply exact derivatives (jets) and the Jacobian of every point."""
 
-from kinn.networks.inputs import Inputs
+from kinn.networks.inputs import Inputs, Layer
 from kinn.networks.jets import JetSpace, MultiIndex
 from kinn.networks.kan import KAN
 from kinn.networks.mlp import MLP
@@ -13,6 +13,7 @@ __all__ = [
     "MLP",
     "Inputs",
     "JetSpace",
+    "Layer",
     "ModuleNetwork",
     "MultiIndex",
     "Network",

@@ -1,4 +1,4 @@
-"""What a network sees of a point: coordinates scaled to [-1, 1], and a circle for every periodic axis."""
+"""What a network sees of a point: coordinates scaled to [-1, 1], a circle for every periodic axis, boundary layers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,40 @@ from kinn.networks.jets import JetSpace
 from kinn.statement.errors import StatementError
 
 
+@dataclass(frozen=True)
+class Layer:
+    """A plane side of the domain at which solutions fall like `exp(-d / width)`, d the distance to it.
+
+    Args:
+        normal: (d,) of length 1, to the outside.
+        edge: of the side, `normal . x` there; smaller inside.
+        width: a length above 0.
+    """
+
+    normal: tuple[float, ...]
+    edge: float
+    width: float
+
+    def decay(self, x: Tensor, space: JetSpace) -> Tensor:
+        """Jets (m, n) of `exp(-d / width)` at points x (n, d)."""
+        slope = x.new_tensor(self.normal) / self.width
+        value = torch.exp((x @ x.new_tensor(self.normal) - self.edge) / self.width)
+        factors = [slope.pow(torch.tensor(index, device=x.device)).prod() for index in space.indices]
+        return torch.stack(factors)[:, None] * value
+
+
 @dataclass(frozen=True, eq=False)
 class Inputs:
     """The map from a point x (n, d) to the numbers that a network reads.
 
     An axis without a period becomes `(x - center) / scale`. One with period L becomes the pair `cos a, sin a` of the angle
-    `a = 2 pi (x - center) / L`: whatever the network, its values and all derivatives repeat after L exactly.
+    `a = 2 pi (x - center) / L`: whatever the network, its values and all derivatives repeat after L exactly. A layer adds
+    `2 exp(-d / width) - 1`, so that what is steep in x is smooth in what the network reads.
 
     Args:
         center, scale: (d,), the middle and half the extent of the domain along each axis.
         periods: the period of each axis, or None where the axis has none.
+        layers: at sides of the domain.
 
     Raises StatementError where the lengths differ, a scale or a period is not above 0.
 
@@ -34,6 +58,7 @@ class Inputs:
     center: Tensor
     scale: Tensor
     periods: tuple[float | None, ...]
+    layers: tuple[Layer, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.center) == len(self.scale) == len(self.periods):
@@ -53,8 +78,8 @@ class Inputs:
 
     @property
     def size(self) -> int:
-        """How many numbers a network reads: one for each axis, two for a periodic one."""
-        return sum(1 if period is None else 2 for period in self.periods)
+        """How many numbers a network reads: one for each axis, two for a periodic one, one for each layer."""
+        return sum(1 if period is None else 2 for period in self.periods) + len(self.layers)
 
     def jets(self, x: Tensor, space: JetSpace) -> Tensor:
         """Derivatives (m, n, size) of the inputs with respect to the coordinates at `x` (n, d)."""
@@ -67,6 +92,9 @@ class Inputs:
                 if index[axis] == sum(index):
                     jets[row, :, column : column + width] = self._derivative(x[:, axis], axis, index[axis])
                 column += width
+        for number, layer in enumerate(self.layers, start=self.size - len(self.layers)):
+            jets[..., number] = 2 * layer.decay(x, space)
+            jets[0, :, number] -= 1
         return jets
 
     def _derivative(self, x: Tensor, axis: int, order: int) -> Tensor:
@@ -83,4 +111,4 @@ class Inputs:
 
     def to(self, like: Tensor) -> Inputs:
         """The same inputs in the precision and on the device of `like`."""
-        return Inputs(self.center.to(like), self.scale.to(like), self.periods)
+        return Inputs(self.center.to(like), self.scale.to(like), self.periods, self.layers)

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from kinn.formulations.layers import describe as describe_layers
 from kinn.formulations.singular import SingularMode
 from kinn.formulations.singular import describe as describe_mode
 from kinn.geometry import Mesh
@@ -31,6 +32,9 @@ def describe(result: Result, truths: Mapping[str, float] | None = None) -> str:
     modes = singular_texts(result.surrogate.trial.modes)
     if modes:
         rows.append(("singular", "; ".join(modes)))
+    layers = describe_layers(result.surrogate.trial.layers)
+    if layers:
+        rows.append(("layers", "; ".join(layers)))
     jumps = flux_jumps(result)
     if jumps:
         text = ", ".join(f"{name} {value:.1e}" if len(jumps) > 1 else f"{value:.1e}" for name, value in jumps.items())
