@@ -42,6 +42,9 @@ app = typer.Typer(
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Python file that defines problem(**options).")]
 NetworkName = Annotated[str | None, typer.Option(metavar="kan|mlp", help="Network; a KAN by default.")]
+SingularFlag = Annotated[
+    bool, typer.Option("--singular/--no-singular", help="Singular functions at corners and crack tips.")
+]
 FormName = Annotated[
     str | None, typer.Option(metavar="strong|weak", help="Form; chosen from the statement by default.")
 ]
@@ -68,9 +71,7 @@ def solve_command(
         typer.Option("--resume", metavar="DIR", help="Go on with the run that wrote its checkpoints to DIR."),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the record here too.")] = None,
-    singular: Annotated[
-        bool, typer.Option("--singular/--no-singular", help="Singular functions at corners and crack tips.")
-    ] = True,
+    singular: SingularFlag = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> int:
     """Solve a problem; write checkpoints, the solution, files for ParaView, figures and a record to DIR."""
@@ -146,14 +147,20 @@ def solve_command(
 
 
 @app.command("info")
-def info_command(file: File, network: NetworkName = None, form: FormName = None, settings: Settings = None) -> int:
+def info_command(
+    file: File,
+    network: NetworkName = None,
+    form: FormName = None,
+    settings: Settings = None,
+    singular: SingularFlag = True,
+) -> int:
     """Show the statement, the mesh with its names, points, form and network, before anything is trained."""
     _check_choice("--network", network, ("kan", "mlp"))
     _check_choice("--form", form, ("strong", "weak"))
     problem_file = ProblemFile.load(file, parse_options(settings or []))
     problem = problem_file.problem()
     mesh = problem.mesh
-    planned = plan(problem, network=network, form=form)
+    planned = plan(problem, network=network, form=form, singular=singular)
     ranges = zip(mesh.coordinate_names, mesh.lower, mesh.upper, strict=True)
     parts = [f"{name} ({len(facets)} facets)" for name, facets in mesh.boundaries.items()]
     parts += [f"{name} ({len(cells)} {mesh.kind.plural})" for name, cells in mesh.subdomains.items()]

@@ -55,16 +55,16 @@ class Plan:
     layers: tuple[str, ...] = ()
 
 
-def plan(problem: Problem, network: Any = None, form: str | None = None) -> Plan:
+def plan(problem: Problem, network: Any = None, form: str | None = None, singular: bool = True) -> Plan:
     """What `solve` would do with these arguments, without training."""
     problem.check()
     choice = choose(problem, form)
-    wanted = Trial.of(problem, _enriching(choice))
+    wanted = Trial.of(problem, _enriching(choice), singular)
     (first, *_), trial = candidates(problem, network, wanted, 0, torch.float64, torch.device("cpu"))
     terms = [term.name for term in choice.strong] if choice.form == "strong" else list(problem.equations)
     terms += [f"data {data.name}" for data in problem.observations]
     modes = singular_texts(trial.modes)
-    if any(not mode.jumps for mode in trial.modes) and choice.weak is not None:
+    if singular and any(not mode.jumps for mode in trial.modes) and choice.weak is not None:
         more = len(singular_corners(problem, choice.weak)) - MAX_CORNERS
         modes += [f"none at {more} more corners: the {MAX_CORNERS} most singular ones have them"] if more > 0 else []
     axes = zip(problem.mesh.coordinate_names, trial.periods or (None,) * problem.mesh.dimension, strict=True)

@@ -167,11 +167,12 @@ class Training:
                 course.rounds, course.losses, course.before = course.rounds + 1, [], self.unknowns.free.clone()
                 course.optimizer = LevenbergMarquardt(course.damping, stage.exact)
             optimizer, before = course.optimizer, course.before
-            n = course.ratio * self._size()
-            system = System(self.unknowns, self._blocks(self.unknowns, n, self.seed + 1000 * course.rounds))
-            self._check_finite(system)
-            finer = self._finer()
-            self._descend(optimizer, system, FULL_GROWN if finer is None else GROWING)
+            n, finer = course.ratio * self._size(), self._finer()
+            ended = False
+            while not ended:
+                system = System(self.unknowns, self._blocks(self.unknowns, n, self.seed + 1000 * course.rounds))
+                self._check_finite(system)
+                ended = self._descend(optimizer, system, FULL_GROWN if finer is None else GROWING)
             loss = system.loss()
             check, estimate = self._judge(n, loss)
             weighed = self._settle_data()
@@ -213,20 +214,24 @@ class Training:
             return True
         return changed
 
-    def _descend(self, optimizer: LevenbergMarquardt, system: System, ending: tuple[int, float]) -> None:
+    def _descend(self, optimizer: LevenbergMarquardt, system: System, ending: tuple[int, float]) -> bool:
+        """Steps until a round has ended, or to a stand where blocks that were linearized must be made anew: False."""
         (window, rate), losses = ending, self.course.losses
         while len(losses) < STAGE_STEPS:
             loss = optimizer.step(system)
             if loss is None:
-                return
+                return True
             losses.append(loss)
             self._after_step(loss)
             if self.course.estimate_per_residual * math.sqrt(loss) < 0.7 * self.limits.tolerance:
-                return
+                return True
             if len(losses) > window and losses[-1] > losses[-1 - window] * rate**window:
-                return
+                return True
             if len(losses) % STRIDE == 0:
                 self._stand()
+                if self.form.linearizes:
+                    return False
+        return True
 
     # What happens between.
 

@@ -68,6 +68,13 @@ def ell():
     return kinn.Problem(mesh, {"poisson": -div(grad(u)) - 1}, [kinn.Dirichlet(u, 0, on="boundary")])
 
 
+def bending():
+    """-((1 + u^2) u')' = 5, in the weak form: its blocks hold a tangent."""
+    mesh = kinn.Mesh.box(0, 1, cells=8)
+    u = kinn.Field("u", mesh)
+    return kinn.Problem(mesh, {"p": -div((1 + u**2) * grad(u)) - 5}, [kinn.Dirichlet(u, 0, on="boundary")])
+
+
 class Sines(nn.Module):
     """A module that a user might bring."""
 
@@ -93,6 +100,8 @@ RUNS = {
     "module": (rod, {"network": Sines(), "steps": 12, "tolerance": 1e-12}),
     "data": (noisy, {"network": kan(1), "steps": 45}),
     "weak": (ell, {"network": kan(2), "steps": 24, "tolerance": 1e-4}),
+    "weak, nonlinear": (bending, {"network": kan(1), "form": "weak", "steps": 28, "tolerance": 1e-9}),
+    "weak, data": (noisy, {"network": kan(1), "form": "weak", "steps": 45}),
     "adam": (rod, {"network": kan(1), "stages": [Adam(25, 0.03), Adam(20, 0.01), GaussNewton()], "steps": 60}),
     "exact": (rod, {"network": kan(1), "stages": [GaussNewton(exact=True)], "steps": 30, "tolerance": 1e-9}),
 }

@@ -183,7 +183,7 @@ def test_info_shows_the_statement_before_training(file, monkeypatch, capsys):
         left_open="a constant of u", materials="steel, air", singular=["r^0.5 at (0, 0)"], periodic=("x",),
         layers=(),
     )  # fmt: skip
-    monkeypatch.setattr(cli, "plan", lambda problem, network, form: planned)
+    monkeypatch.setattr(cli, "plan", lambda problem, network, form, singular: planned)
     assert cli.main(["info", "saddle.py", "--set", "cells=2"]) == 0
     out = capsys.readouterr().out
     for part in ("steel, air", "r^0.5 at (0, 0)", "in x, exactly", "cells=2", "up to: a constant of u", "laplace: -k*div(", "8 triangles", "left (2 facets)", "x in [-1, 1]",
@@ -192,6 +192,12 @@ def test_info_shows_the_statement_before_training(file, monkeypatch, capsys):
 
 
 PROBLEMS = Path(__file__).parents[1] / "problems"
+
+
+def test_info_without_singular_functions(capsys):
+    assert cli.main(["info", str(PROBLEMS / "crack_mode_iii.py"), "--no-singular"]) == 0
+    out = capsys.readouterr().out
+    assert "a jump across the slit" in out and "r^0.5" not in out
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,11 @@ class Form(ABC):
         return None
 
     @property
+    def linearizes(self) -> bool:
+        """Whether blocks depend on the point at which they were made."""
+        return False
+
+    @property
     def lacking(self) -> str:
         """Why there is no error estimate; empty where there is one."""
         return ""

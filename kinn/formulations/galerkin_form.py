@@ -183,7 +183,7 @@ class GalerkinForm(Form):
         while 3 * (size := self.tests().size) < 2 * n and size * 2**self.mesh.dimension <= LARGEST_SPACE:
             self._grow(np.zeros(0))
         space, surrogate = self.tests(), unknowns.surrogate
-        if self._correction is None or not self.problem.is_linear or self.problem.parameters:
+        if self._correction is None or self.linearizes:
             self._correction = self._corrects(space, unknowns)
         blocks: list[Block] = [WeakBlock(self.name, space, self._correction, surrogate)]
         for number, (term, program, size) in enumerate(self.others):
@@ -205,6 +205,10 @@ class GalerkinForm(Form):
     def restore(self, state: dict[str, Tensor]) -> None:
         for step in range(len(state)):
             self._grow(state[str(step)].numpy())
+
+    @property
+    def linearizes(self) -> bool:
+        return not self.problem.is_linear or bool(self.problem.parameters)
 
     @property
     def lacking(self) -> str:

@@ -92,7 +92,7 @@ class Surrogate:
         parts = {name: tensors[name] for name in ("center", "scale", "offset", "amplitude")}
         how = settings["trial"]
         trial = Trial.of(problem, weak_terms(problem) if how["enriched"] else None, how["singular"])
-        trial = trial if how["layers"] else trial.without_layers(problem)
+        trial = trial if how.get("layers") else trial.without_layers(problem)
         return Surrogate(network=made, trial=trial if how["lift"] else replace(trial, lift=None), **parts)
 
 
