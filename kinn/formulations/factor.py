@@ -14,6 +14,14 @@ from kinn.formulations.null_space import Motions
 
 ROUNDING = 1e-10
 LARGEST_GROWTH = 1e13
+# Tests and trials have one numbering, so the matrix has a symmetric pattern. An ordering for that keeps the factors of 45,000
+# unknowns of elasticity in 3-D at a third of the entries (3 s instead of 23 s); SuperLU's own is the faster one below `LARGE`.
+SYMMETRIC: dict[str, Any] = {
+    "permc_spec": "MMD_AT_PLUS_A",
+    "diag_pivot_thresh": 0.01,
+    "options": {"SymmetricMode": True},
+}
+LARGE = 15_000
 
 
 class SingularTangent(ValueError):
@@ -22,16 +30,22 @@ class SingularTangent(ValueError):
 
 def _factorized(matrix: sparse.csc_array) -> Any:
     """A sparse LU factorization; raises SingularTangent where rounding would decide the answer of its solve."""
-    try:
-        lu = linalg.splu(matrix)
-    except RuntimeError as error:
-        raise SingularTangent(str(error)) from None
-    right = np.random.default_rng(0).standard_normal(len(matrix.indptr) - 1)
+    unknowns, reason = len(matrix.indptr) - 1, ""
+    right = np.random.default_rng(0).standard_normal(unknowns)
     size = float(np.sqrt((matrix.data**2).sum()))
-    growth = np.linalg.norm(lu.solve(right)) * size / np.linalg.norm(right)
-    if not growth < LARGEST_GROWTH:
-        raise SingularTangent(f"its condition number is about {growth:.0e}")
-    return lu
+    for settings in (SYMMETRIC, {}) if unknowns > LARGE else ({},):
+        try:
+            lu = linalg.splu(matrix, **settings)
+        except RuntimeError as error:
+            reason = str(error)
+            continue
+        found = lu.solve(right)
+        growth = float(np.linalg.norm(found)) * size / float(np.linalg.norm(right))
+        misfit = float(np.linalg.norm(matrix @ found - right)) / (size * float(np.linalg.norm(found)) or 1.0)
+        if growth < LARGEST_GROWTH and (misfit < ROUNDING or not settings):
+            return lu
+        reason = f"its condition number is about {growth:.0e}"
+    raise SingularTangent(reason)
 
 
 class Factor:
