@@ -260,3 +260,17 @@ def test_elsewhere_the_solution_itself_is_asked():
     wave = kinn.Problem(SQUARE, {"plate": div(grad(U)) + U.diff(X, 2)}, [])  # has no weak form
     found = made_solution(wave, [lambda a, b: a + 0 * b])
     assert found.integral(through, over="right") == pytest.approx(2)
+
+
+def test_curved_sides_far_from_the_origin():
+    mesh = Mesh.read("tests/meshes/disk2_tri6.msh").moved(1.0, 1e4)
+    u, (x, y) = Field("u", mesh), mesh.coordinates
+    middle, (width, height) = (mesh.lower + mesh.upper) / 2, mesh.scale
+    exact = (x - middle[0]) ** 2 + (y - middle[1]) ** 2
+    flux = grad(u)
+    problem = kinn.Problem(mesh, {"heat": -div(flux) + 4}, [Robin(flux, u, 3, exact + 1, on="boundary")])
+    found = made_solution(
+        problem, [lambda a, b: (width * a) ** 2 + (height * b) ** 2]
+    )  # of coordinates scaled to [-1, 1]
+    around = found.integral(sp.Integer(1), over="boundary")
+    assert abs(found.integral(flux.dot(mesh.normal), over="boundary")) == pytest.approx(3 * around, rel=1e-6)

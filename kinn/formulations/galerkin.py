@@ -96,11 +96,11 @@ class GalerkinSpace:
             return self.basis
         return skfem.Basis(self.mesh.skfem, self.element, quadrature=rule or self._rule, elements=cells)
 
-    def on_facets(self, facets: np.ndarray) -> Any:
-        """The scikit-fem basis on some facets."""
+    def on_facets(self, facets: np.ndarray, rule: Rule | None = None) -> Any:
+        """The scikit-fem basis on some facets, with its own quadrature rule."""
         sk = self.mesh.skfem
         mapping = CurvedMapping(sk, sk.elem(), sk.bndelem) if self.mesh.order == 2 else None
-        return skfem.FacetBasis(sk, self.element, mapping=mapping, quadrature=self._facet_rule, facets=facets)
+        return skfem.FacetBasis(sk, self.element, mapping=mapping, quadrature=rule or self._facet_rule, facets=facets)
 
     def piece(self, basis: Any, expressions: list[sp.Expr], slots: list[tuple[int, int]], n_gradients: int) -> Piece:
         dofs = self._numbering.of(np.asarray(basis.element_dofs).T, self.cell_part[owners(basis)])

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import skfem
 import sympy as sp
 from scipy import sparse
 from scipy.sparse.linalg import splu
@@ -142,7 +141,7 @@ class _Outflow:
             d, simplex = self.mesh.dimension - 1, self.mesh.kind.facet != "quad"
             x, weight = reference_rule(d, simplex, ORDER + jacobian_degree(d, simplex, self.mesh.order))
             rule = np.ascontiguousarray(x.T), weight
-            basis = skfem.FacetBasis(self.mesh.skfem, self.space.element, quadrature=rule, facets=facets)
+            basis = self.space.on_facets(facets, rule)
         return self.space.piece(basis, [value], [(self.component, 0)], 0)
 
     def _tested(self, piece: Piece, v: np.ndarray) -> float:
