@@ -36,41 +36,44 @@ def candidates(
     """
     networks = network if isinstance(network, Mapping) else {tuple(problem.fields): network}
     d, places = trial.n_inputs(problem.mesh.dimension), places_of(networks, trial.owners(problem))
+    few_inputs = d - len(trial.layers)
     made = [
-        _made(one, d, len(own), len(networks) * seed + part)
+        _made(one, d, len(own), len(networks) * seed + part, few_inputs)
         for part, (one, own) in enumerate(zip(networks.values(), places, strict=True))
     ]
-    if trial.layers and made[0][0].n_inputs == d - len(trial.layers):
-        return candidates(problem, network, trial.without_layers(problem), seed, dtype, device)
+    if trial.layers and any(first.n_inputs == few_inputs for first, *_ in made):
+        return candidates(problem, network, trial.with_layers(problem, ()), seed, dtype, device)
     plain = places_of(networks, [component.field for component in problem.components])
     for (first, *_), own, few in zip(made, places, plain, strict=True):
         if first.n_outputs == len(few) != len(own):
-            return candidates(problem, network, Trial.of(problem), seed, dtype, device)
+            smooth = Trial.of(problem).with_layers(problem, trial.layers)
+            return candidates(problem, network, smooth, seed, dtype, device)
     found: list[Network] = []
     for k in range(max(map(len, made))):
         parts = [
-            _checked(some[k % len(some)], d, len(own), len(few))
+            _checked(some[k % len(some)], d, len(own), len(few), few_inputs)
             for some, own, few in zip(made, places, plain, strict=True)
         ]
         found.append(parts[0] if len(parts) == 1 else Separate(parts, places))
     return [one.to(dtype=dtype, device=device) for one in found], trial
 
 
-def _made(network: Any, d: int, c: int, seed: int) -> list[Network]:
-    """The networks that an argument stands for: one that the user brings, or a few to race with d inputs and c outputs."""
+def _made(network: Any, d: int, c: int, seed: int, few_inputs: int) -> list[Network]:
+    """The networks that an argument stands for: one that the user brings, or a few to race with d inputs and c outputs; a
+    module of the user's has `few_inputs`, without layers, if it can."""
     make = network
     if network is None or isinstance(network, str):
         if network not in (None, *NETWORKS):
             raise StatementError(f"network {network!r} is not known{suggest(str(network), NETWORKS)}")
         make = _default_mlp(d, c) if network == "mlp" else _default_kan(d, c)
     if isinstance(make, nn.Module):
-        return [_wrapped(make, d)]
+        return [_wrapped(make, d, few_inputs)]
     if not callable(make):
         raise StatementError(
             f"network is a {type(make).__name__}; give 'kan', 'mlp', a kinn network, a torch nn.Module, a function of a seed "
             "that makes one, or a dict with one of these for each field"
         )
-    return [_wrapped(make(CANDIDATES * seed + k), d) for k in range(CANDIDATES)]
+    return [_wrapped(make(CANDIDATES * seed + k), d, few_inputs) for k in range(CANDIDATES)]
 
 
 def _default_kan(d: int, c: int) -> Callable[[int], Network]:
@@ -81,35 +84,37 @@ def _default_mlp(d: int, c: int) -> Callable[[int], Network]:
     return lambda seed: MLP([d, MLP_HIDDEN, MLP_HIDDEN, c], seed=seed)
 
 
-def _wrapped(network: Any, d: int) -> Network:
-    """A copy of the network behind the library's interface; one point tells how many outputs a module has."""
+def _wrapped(network: Any, d: int, few_inputs: int) -> Network:
+    """A copy of the network behind the library's interface; one point tells how many inputs and outputs a module has."""
     if not isinstance(network, nn.Module):
         raise StatementError(f"the network is a {type(network).__name__}; give a kinn network or a torch nn.Module")
     network = copy.deepcopy(network)  # training must not change what the user has
     if isinstance(network, Network):
         return network
-    like = next(network.parameters(), torch.zeros(0, dtype=torch.float64))
-    try:
-        with torch.no_grad():
-            shape = tuple(network(like.new_zeros(1, d)).shape)
-    except (RuntimeError, AttributeError, TypeError, IndexError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise StatementError(
-            f"the network fails on points of shape (1, {d}), the problem's coordinates: {reason}"
-        ) from None
-    if len(shape) != 2 or shape[0] != 1:
-        raise StatementError(
-            f"the network maps points (1, {d}) to shape {shape}; give one that maps (n, {d}) to (n, outputs)"
-        )
-    return ModuleNetwork(network, d, shape[1])
+    like, reason = next(network.parameters(), torch.zeros(0, dtype=torch.float64)), ""
+    for size in sorted({few_inputs, d}):
+        try:
+            with torch.no_grad():
+                shape = tuple(network(like.new_zeros(1, size)).shape)
+        except (RuntimeError, AttributeError, TypeError, IndexError, ValueError) as error:
+            reason = reason or " ".join(str(error).split())
+            continue
+        if len(shape) != 2 or shape[0] != 1:
+            raise StatementError(
+                f"the network maps points (1, {size}) to shape {shape}; give one that maps (n, {size}) to (n, outputs)"
+            )
+        return ModuleNetwork(network, size, shape[1])
+    raise StatementError(f"the network fails on points of shape (1, {few_inputs}), the problem's coordinates: {reason}")
 
 
-def _checked(network: Network, d: int, c: int, components: int) -> Network:
+def _checked(network: Network, d: int, c: int, components: int, few_inputs: int) -> Network:
     if (network.n_inputs, network.n_outputs) != (d, c):
         more = "" if c == components else f", or with {c} for the outputs of all materials and singular functions"
+        if few_inputs < d:
+            more += f"; {d} inputs are the coordinates and {d - few_inputs} boundary layers"
         raise StatementError(
-            f"the network maps {network.n_inputs} inputs to {network.n_outputs} outputs, but the problem has {d} coordinates "
-            f"and {components} components; give widths [{d}, ..., {components}]{more}"
+            f"the network maps {network.n_inputs} inputs to {network.n_outputs} outputs, but the problem has {few_inputs} "
+            f"coordinates and {components} components; give widths [{few_inputs}, ..., {components}]{more}"
         )
     return network
 

@@ -145,12 +145,14 @@ def solve(
         earlier = start.result.surrogate.trial
         networks = [_network_of(start, problem).to(like)]
         trial = Trial.of(problem, _enriching(choice) if earlier.enriched else None, earlier.singular)
-        trial = trial if earlier.layers else trial.without_layers(problem)
+        trial = trial.with_layers(problem, earlier.layers)
         sizes = trial.n_inputs(problem.mesh.dimension), trial.n_outputs(len(problem.components))
         same = str(trial.parts) == str(earlier.parts) and len(trial.modes) == len(earlier.modes)
+        same = same and all(layer.bounds(problem.mesh.nodes) for layer in earlier.layers)
         if (networks[0].n_inputs, networks[0].n_outputs) != sizes or not same:
             raise StatementError(
-                "start= is a solution with other materials, singular corners or periodic axes than this problem; leave it out"
+                "start= is a solution with other materials, singular corners, periodic axes or sides with boundary layers than this "
+                "problem; leave it out"
             )
     check_smoothness(problem, choice, networks[0])
     checkpoints.agree(

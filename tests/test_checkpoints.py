@@ -75,6 +75,14 @@ def bending():
     return kinn.Problem(mesh, {"p": -div((1 + u**2) * grad(u)) - 5}, [kinn.Dirichlet(u, 0, on="boundary")])
 
 
+def stream():
+    """A boundary layer, at which the tests are refined before the training."""
+    mesh = kinn.Mesh.box(0, 1, cells=8)
+    u = kinn.Field("u", mesh)
+    carried = -div(grad(u)) / 200 + u.diff(mesh.coordinates[0]) - 1
+    return kinn.Problem(mesh, {"p": carried}, [kinn.Dirichlet(u, 0, on="boundary")])
+
+
 class Sines(nn.Module):
     """A module that a user might bring."""
 
@@ -102,6 +110,7 @@ RUNS = {
     "weak": (ell, {"network": kan(2), "steps": 24, "tolerance": 1e-4}),
     "weak, nonlinear": (bending, {"network": kan(1), "form": "weak", "steps": 28, "tolerance": 1e-9}),
     "weak, data": (noisy, {"network": kan(1), "form": "weak", "steps": 45}),
+    "weak, layer": (stream, {"network": kan(2), "steps": 28, "tolerance": 1e-9}),
     "adam": (rod, {"network": kan(1), "stages": [Adam(25, 0.03), Adam(20, 0.01), GaussNewton()], "steps": 60}),
     "exact": (rod, {"network": kan(1), "stages": [GaussNewton(exact=True)], "steps": 30, "tolerance": 1e-9}),
 }

@@ -269,8 +269,7 @@ def test_curved_sides_far_from_the_origin():
     exact = (x - middle[0]) ** 2 + (y - middle[1]) ** 2
     flux = grad(u)
     problem = kinn.Problem(mesh, {"heat": -div(flux) + 4}, [Robin(flux, u, 3, exact + 1, on="boundary")])
-    found = made_solution(
-        problem, [lambda a, b: (width * a) ** 2 + (height * b) ** 2]
-    )  # of coordinates scaled to [-1, 1]
+    # networks read coordinates scaled to [-1, 1]
+    found = made_solution(problem, [lambda a, b: (width * a) ** 2 + (height * b) ** 2])
     around = found.integral(sp.Integer(1), over="boundary")
     assert abs(found.integral(flux.dot(mesh.normal), over="boundary")) == pytest.approx(3 * around, rel=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,8 +16,9 @@ from kinn.formulations.correction import Correction
 from kinn.formulations.estimate import ErrorEstimate, cell_errors, jets_on, nodal_values
 from kinn.formulations.form import Form, Judgement
 from kinn.formulations.galerkin import NOWHERE, GalerkinSpace
-from kinn.formulations.growth import grown
+from kinn.formulations.growth import LARGEST_SPACE, grown
 from kinn.formulations.integrals import IntegralBlock, IntegralTerm, measure_integrals, with_offset
+from kinn.formulations.layers import coarse_cells
 from kinn.formulations.null_space import null_space
 from kinn.formulations.parts import Parts
 from kinn.formulations.program import Program
@@ -30,7 +32,6 @@ from kinn.networks import Layer
 from kinn.statement.problem import Problem
 from kinn.statement.terms import Term, WeakForm
 
-LARGEST_SPACE = 8_000
 LARGEST_JUDGE = {1: 100_000, 2: 60_000, 3: 30_000}  # unknowns of the space that judges, for a factorization in seconds
 SMALLEST_PART = 1e-2  # of the largest component of a vector field: smaller ones get amplitudes of at least that
 
@@ -87,21 +88,14 @@ class GalerkinForm(Form):
             form.others = [(term, programs[term.name], s) for term, s in zip(local, scales, strict=True)]
         return form, surrogate
 
-    def _resolve(self, layers: tuple[Layer, ...]) -> None:
-        """Refine the mesh at layers until its cells there are hardly larger than a layer is wide, while there is room.
-
-        Inputs of networks are that steep from the start: tests with larger cells would not see between their points.
-        """
-        factor = 2 if self.mesh.kind.is_simplex else 2**self.mesh.dimension
-        while 4 * factor * len(self.mesh.points) * len(self.problem.components) <= 2 * LARGEST_SPACE:
-            corners, marks = self.mesh.points[self.mesh.cells], np.zeros(len(self.mesh.cells))
-            for layer in layers:
-                heights = corners @ np.array(layer.normal)
-                near = layer.edge - heights.max(1) < 0.5 * layer.width
-                marks[near & (np.ptp(heights, axis=1) > 1.2 * layer.width)] = 1.0
-            if not marks.any():
+    def _resolve(self, layers: Sequence[Layer]) -> None:
+        """Refine the mesh at layers that its cells are too large for, while there is room."""
+        growth = 1 if self.mesh.kind.is_simplex else 2**self.mesh.dimension  # only simplices are cut here and there
+        while growth * len(self.mesh.points) * len(self.problem.components) <= LARGEST_SPACE:
+            coarse = coarse_cells(self.mesh, layers)
+            if not coarse.any():
                 return
-            self._grow(marks)
+            self._grow(coarse.astype(float))
 
     def tests(self) -> GalerkinSpace:
         """The test space in use on the present mesh: quadratic elements; linear ones where these would be very many, and in
@@ -203,6 +197,7 @@ class GalerkinForm(Form):
         return {str(step): torch.from_numpy(errors) for step, errors in enumerate(self._growth)}
 
     def restore(self, state: dict[str, Tensor]) -> None:
+        self.mesh, self._growth = self.problem.mesh, []
         for step in range(len(state)):
             self._grow(state[str(step)].numpy())
 

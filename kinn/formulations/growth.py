@@ -10,6 +10,7 @@ from kinn.geometry import Mesh, graded
 from kinn.statement.terms import PeriodicTie, WeakForm
 
 ROUNDS = 20
+LARGEST_SPACE = 8_000  # unknowns up to which test spaces grow
 
 
 def grown(mesh: Mesh, errors: np.ndarray, weak: WeakForm) -> Mesh:
@@ -53,4 +54,4 @@ def _coarser(mesh: Mesh, first: tuple[str, ...], second: tuple[str, ...]) -> tup
     return np.concatenate(found), alike
 
 
-__all__ = ["grown"]
+__all__ = ["LARGEST_SPACE", "grown"]

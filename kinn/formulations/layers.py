@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,16 +11,21 @@ import sympy as sp
 import torch
 from torch import Tensor
 
+from kinn.formulations.growth import LARGEST_SPACE
 from kinn.formulations.program import Program
 from kinn.geometry import Mesh, Points, gauss
 from kinn.networks import Layer
 from kinn.statement.errors import StatementError
 from kinn.statement.forms import WeakForm, WeakRow
+from kinn.statement.places import subdomain_facets
 from kinn.statement.problem import Problem
 
 THIN = 0.1  # of half the extent: a layer of that width or less has an input of its own
 MAX_LAYERS = 8
-ROOM = {2: 220, 3: 150}  # cells along layers that test functions have room for: thinner layers get wider inputs
+CELL = 1.2  # largest height of a cell at a layer over the width of the layer
+# Cells along layers that the tests of one component have room for, and the thinnest layer in 1-D over half the extent:
+# thinner ones get wider inputs.
+ROOM, THINNEST = {2: 220, 3: 150}, 1e-6
 SAMPLE = 64
 SAME = 1e-6
 SMALLEST_SIDE = 0.5  # of the domain's half extents along it
@@ -63,9 +69,9 @@ class Transport:
 def peclet(problem: Problem, weak: WeakForm) -> float:
     """The largest |b| L / k of the rows, with L half the largest extent in space and k the smallest diagonal entry of K."""
     mesh, largest = problem.mesh, 0.0
-    points = mesh.points[mesh.cells].mean(1)[:: max(1, len(mesh.cells) // SAMPLE)]
     for row in weak.rows:
-        transport = Transport.of(problem, row, points)
+        middles = mesh.points[mesh.cells[mesh.cells_of(row.on or None)]].mean(1)
+        transport = Transport.of(problem, row, middles[:: max(1, len(middles) // SAMPLE)])
         if transport is not None and transport.wind.any():
             diffusion = transport.diffusion.diagonal(dim1=1, dim2=2).abs().amin(1)
             ratio = transport.wind.norm(dim=1) * _length(mesh) / diffusion.clamp_min(1e-300)
@@ -88,17 +94,48 @@ def boundary_layers(problem: Problem, weak: WeakForm) -> tuple[Layer, ...]:
     sizes: dict[tuple[tuple[float, ...], float], float] = {}
     for row in weak.rows:
         on = [mesh.facets_of(on) for component, _, on in weak.essential if component == row.component_index]
-        for plane, side in _planes(mesh, np.unique(np.concatenate(on))).items() if on else ():
+        facets = np.intersect1d(np.concatenate(on), subdomain_facets(mesh, row.on)) if on else np.zeros(0, dtype=int)
+        for plane, side in _planes(mesh, facets).items() if len(facets) else ():
             transport = Transport.of(problem, row, side.x[:: max(1, len(side) // SAMPLE)])
             steep = 0.0 if transport is None else _steepness(transport, plane[0], length)
             if steep:
                 found[plane], sizes[plane] = min(found.get(plane, steep), steep), float(side.weight.sum())
-    d = mesh.dimension
-    smallest = 0.0 if d == 1 else (sum(sizes.values()) / ROOM[d]) ** (1 / (d - 1))
+    smallest = _thinnest(mesh, list(sizes), sum(sizes.values()), len(problem.components))
     # a whole multiple: the layer is a polynomial of the input then
     layers = [Layer(*plane, math.ceil(max(1.0, smallest * steep)) / steep) for plane, steep in found.items()]
     layers = [layer for layer in layers if layer.width < 2 * THIN * length]
     return tuple(sorted(layers, key=lambda layer: layer.width)[:MAX_LAYERS])
+
+
+def coarse_cells(mesh: Mesh, layers: Sequence[Layer]) -> np.ndarray:
+    """Which cells at layers are larger than the layers are wide, (nc,) booleans.
+
+    Inputs of networks are as steep as layers from the start: on larger cells a quadrature does not see between its points.
+    """
+    found = np.zeros(len(mesh.cells), dtype=bool)
+    for layer in layers:
+        gap, height = _at_plane(mesh, layer.normal, layer.edge)
+        found |= (gap < 0.5 * layer.width) & (height > CELL * layer.width)
+    return found
+
+
+def _at_plane(mesh: Mesh, normal: tuple[float, ...], edge: float) -> tuple[np.ndarray, np.ndarray]:
+    """How far each cell is from a plane, and how high it stands on it."""
+    heights = mesh.points[mesh.cells] @ np.array(normal)
+    return edge - heights.max(1), np.ptp(heights, axis=1)
+
+
+def _thinnest(mesh: Mesh, planes: list[tuple[tuple[float, ...], float]], size: float, components: int) -> float:
+    """The thinnest layer at `planes` of total measure `size` that refined test functions resolve."""
+    if mesh.dimension == 1:
+        return THINNEST * _length(mesh)
+    if mesh.kind.is_simplex:
+        return (size * components / ROOM[mesh.dimension]) ** (1 / (mesh.dimension - 1))
+    # other cells are refined everywhere or nowhere
+    halvings = math.log2(max(1.0, LARGEST_SPACE / (len(mesh.points) * components))) // mesh.dimension
+    found = [_at_plane(mesh, *plane) for plane in planes]
+    touching = [height[gap < SAME * _length(mesh)].max() for gap, height in found]
+    return max(touching, default=0.0) / 2**halvings / CELL
 
 
 def _steepness(transport: Transport, normal: tuple[float, ...], length: float) -> float:
@@ -152,4 +189,4 @@ def describe(layers: tuple[Layer, ...]) -> tuple[str, ...]:
     )
 
 
-__all__ = ["boundary_layers", "describe", "peclet"]
+__all__ = ["boundary_layers", "coarse_cells", "describe", "peclet"]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kinn.formulations.lift import BoxLift
 from kinn.formulations.trial import Tables, Trial
-from kinn.networks import Inputs, JetSpace, Network, Tape, network_from
+from kinn.networks import Inputs, JetSpace, Layer, Network, Tape, network_from
 from kinn.statement.problem import Problem
 from kinn.statement.terms import weak_terms
 
@@ -77,7 +77,7 @@ class Surrogate:
             "enriched": trial.enriched,
             "singular": trial.singular,
             "lift": trial.lift is not None,
-            "layers": bool(trial.layers),
+            "layers": [[layer.normal, layer.edge, layer.width] for layer in trial.layers],
         }
         return tensors, {"network": self.network.settings(), "trial": made}
 
@@ -92,7 +92,7 @@ class Surrogate:
         parts = {name: tensors[name] for name in ("center", "scale", "offset", "amplitude")}
         how = settings["trial"]
         trial = Trial.of(problem, weak_terms(problem) if how["enriched"] else None, how["singular"])
-        trial = trial if how.get("layers") else trial.without_layers(problem)
+        trial = trial.with_layers(problem, [Layer(tuple(n), edge, width) for n, edge, width in how.get("layers", ())])
         return Surrogate(network=made, trial=trial if how["lift"] else replace(trial, lift=None), **parts)
 
 

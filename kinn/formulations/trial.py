@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -78,29 +79,29 @@ class Trial:
         mesh: Mesh = problem.mesh
         _refuse_closed_slits(mesh)
         periods, ramps, exact = _periods(problem)
-        lift = BoxLift.of(problem)
         if weak is None:
-            return Trial(lift, ramps=ramps, periods=periods, periodic=exact)
+            return Trial(BoxLift.of(problem), ramps=ramps, periods=periods, periodic=exact)
         parts = Parts.of(problem)
         modes = tuple(singular_modes(problem, weak, singular))
         length = float(mesh.scale[: mesh.spatial_dimension].max())
-        layers = boundary_layers(problem, weak)
-        return Trial(
-            None if modes or lift is None else lift.without(layers),
-            parts if parts.count > 1 else None,
-            modes,
-            ramps,
-            periods,
-            exact,
-            layers,
-            length,
-            True,
-            singular,
+        trial = Trial(
+            parts=parts if parts.count > 1 else None,
+            modes=modes,
+            ramps=ramps,
+            periods=periods,
+            periodic=exact,
+            length=length,
+            enriched=True,
+            singular=singular,
         )
+        # what an input across a periodic axis gives would not repeat
+        layers = [layer for layer in boundary_layers(problem, weak) if not _crosses(layer, periods)]
+        return trial.with_layers(problem, layers)
 
-    def without_layers(self, problem: Problem) -> Trial:
-        """The same space for networks that read nothing of layers."""
-        return replace(self, layers=(), lift=None if self.modes else BoxLift.of(problem))
+    def with_layers(self, problem: Problem, layers: Sequence[Layer]) -> Trial:
+        """The same space with these layers, and exact values at the sides that have none."""
+        lift = None if self.modes else BoxLift.of(problem)
+        return replace(self, layers=tuple(layers), lift=None if lift is None else lift.without(layers))
 
     @property
     def corners(self) -> np.ndarray:
@@ -165,6 +166,11 @@ class Trial:
             coefficients = outputs[..., outputs.shape[-1] - len(self.modes) :]
             fields = fields + space.multiply(tables.modes, coefficients[:, :, None]).sum(-1)
         return tables.value + fields
+
+
+def _crosses(layer: Layer, periods: Sequence[float | None]) -> bool:
+    """Whether the distance to a layer's side varies along a periodic axis."""
+    return any(period is not None and n for period, n in zip(periods, layer.normal, strict=False))
 
 
 def _refuse_closed_slits(mesh: Mesh) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,12 +27,16 @@ class Layer:
     edge: float
     width: float
 
+    def bounds(self, points: np.ndarray) -> bool:
+        """Whether all points (n, d) lie on the inner side, where the layer is 1 at most, up to a fraction of its width."""
+        return float((points @ np.array(self.normal)).max()) <= self.edge + 0.01 * self.width
+
     def decay(self, x: Tensor, space: JetSpace) -> Tensor:
         """Jets (m, n) of `exp(-d / width)` at points x (n, d)."""
-        slope = x.new_tensor(self.normal) / self.width
         value = torch.exp((x @ x.new_tensor(self.normal) - self.edge) / self.width)
-        factors = [slope.pow(torch.tensor(index, device=x.device)).prod() for index in space.indices]
-        return torch.stack(factors)[:, None] * value
+        slopes = [n / self.width for n in self.normal]
+        factors = [math.prod(s**k for s, k in zip(slopes, index, strict=True)) for index in space.indices]
+        return x.new_tensor(factors)[:, None] * value
 
 
 @dataclass(frozen=True, eq=False)
