@@ -63,7 +63,7 @@ class Training:
         self.terms: dict[str, float] = {}
         self.course = Course()
         self._last_record = -math.inf
-        self._judging = 0.0
+        self._judging = self._stepping = 0.0
 
     @property
     def data_factor(self) -> float:
@@ -218,7 +218,9 @@ class Training:
         """Steps until a round has ended, or to a stand where blocks that were linearized must be made anew: False."""
         (window, rate), losses = ending, self.course.losses
         while len(losses) < STAGE_STEPS:
+            start = time.perf_counter()
             loss = optimizer.step(system)
+            self._stepping = time.perf_counter() - start
             if loss is None:
                 return True
             losses.append(loss)
@@ -262,7 +264,7 @@ class Training:
         if self.problem.observations or self.best is None or score <= slack * self.best[0]:
             self.best = score, estimate, _copy(self.unknowns)
             self.terms = {name: math.sqrt(value) for name, value in judgement.terms.items()}
-        self._judging = time.perf_counter() - start
+        self._judging = time.perf_counter() - start - judgement.preparation
         self.course.estimate_per_residual = math.inf if estimate is None else estimate / math.sqrt(check or 1e-300)
         residual = math.sqrt(check if loss is None else loss)
         self._record(Record(self.clock.seconds(), self.steps, residual, math.sqrt(check), estimate, self.unknowns.size))
@@ -276,9 +278,9 @@ class Training:
         self.clock.paused += time.perf_counter() - before
 
     def _time_is_up(self) -> bool:
-        """Whether there is no time left for more than judging the solution."""
+        """Whether there is no time left for more than a step and judging the solution."""
         limit = self.limits.time_limit
-        return limit is not None and self.clock.seconds() + 1.5 * self._judging >= limit
+        return limit is not None and self.clock.seconds() + self._stepping + 1.5 * self._judging >= limit
 
     def _check_finite(self, system: System) -> None:
         losses = system.losses()

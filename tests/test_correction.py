@@ -209,3 +209,68 @@ def test_values_that_are_given_twice_count_once():
     unknowns = trial_of(problem, [x * y], Trial())
     block, _ = block_of(problem, unknowns)
     assert block.loss(unknowns) < 1e-20
+
+
+def prepared(problem):
+    """The block of a problem with one smooth field, and a random trial solution."""
+    network = kinn.KAN([2, 3, 1], kinn.bases.Chebyshev(3), base=False, seed=0)
+    surrogate = initial_surrogate(problem, network, Trial(periodic=False), LIKE)
+    parameters = Unknowns.at_guess(problem, surrogate).parameters()
+    form, surrogate = GalerkinForm.prepare(problem, weak_terms(problem), surrogate, parameters)
+    unknowns = Unknowns.at_guess(problem, surrogate)
+    block = form.blocks(unknowns, 0, seed=0)[0]
+    assert isinstance(block, WeakBlock)
+    return block, unknowns
+
+
+def slopes_of(block, unknowns):
+    """The derivative of the correction by projection and by interpolation, and how far they are apart in H1."""
+    projected, interpolated = block._projected(unknowns), block._interpolated(unknowns)
+    metric = block.correction.metric
+    norm = [float(np.sqrt((c * (metric @ c)).sum())) for c in (projected.numpy(), (projected - interpolated).numpy())]
+    return projected, interpolated, norm[1] / norm[0]
+
+
+def floating(cells):
+    """No boundary value: the level of the solution is open."""
+    mesh = kinn.Mesh.box((0, 0), (1, 1), cells=cells)
+    u, (x, _) = kinn.Field("u", mesh), mesh.coordinates
+    return kinn.Problem(
+        mesh, {"heat": -div(grad(u)) - x + sp.Rational(1, 2)}, [kinn.Neumann(grad(u), 0, on="boundary")]
+    )
+
+
+def tied(cells):
+    mesh = kinn.Mesh.box((0, 0), (1, 1), cells=cells)
+    u, x = kinn.Field("u", mesh), mesh.coordinates[0]
+    conditions = [kinn.Periodic(u, "bottom", "top", jump=x), kinn.Dirichlet(u, x**2, on="left")]
+    return kinn.Problem(mesh, {"heat": -div((1 + u**2) * grad(u)) - 1}, conditions)
+
+
+@pytest.mark.parametrize("problem_of", [floating, tied])
+def test_interpolated_tangents_come_near_the_projected_ones_with_finer_tests(problem_of):
+    apart = []
+    for cells in (4, 8, 16):
+        problem = problem_of(cells)
+        block, unknowns = prepared(problem)
+        total = NormalEquations.zeros(unknowns)
+        block.accumulate(unknowns, total)
+        gradient = block.gradient(unknowns)[1]
+        assert torch.allclose(gradient, 2 * total.gradient, rtol=1e-9, atol=1e-9 * float(gradient.norm()))
+        apart.append(slopes_of(block, unknowns)[2])
+    assert apart[1] < 0.35 * apart[0] and apart[2] < 0.35 * apart[1] and apart[2] < 0.02
+
+
+def test_columns_of_parameters_are_sharp_in_both():
+    mesh = kinn.Mesh.box((0, 0), (1, 1), cells=3)
+    u, x = kinn.Field("u", mesh), mesh.coordinates[0]
+    k, level, flow = (
+        kinn.Parameter(name, guess=g, lower=0.01) for name, g in (("k", 1.5), ("level", 0.7), ("flow", 2))
+    )
+    conditions = [kinn.Dirichlet(u, level * x, on="bottom"), kinn.Neumann(k * grad(u), flow, on="right")]
+    data = kinn.Observations(u, [[0.5, 0.5], [0.2, 0.8], [0.9, 0.4]], [0.1, 0.2, 0.3])
+    problem = kinn.Problem(mesh, {"heat": -div(k * grad(u)) - 1}, conditions, observations=[data])
+    block, unknowns = prepared(problem)
+    projected, interpolated, apart = slopes_of(block, unknowns)
+    assert torch.allclose(projected[:, -3:], interpolated[:, -3:], rtol=1e-9, atol=1e-12) and apart > 1e-6
+    assert all(float(column.norm()) > 1e-3 for column in projected[:, -3:].T)

@@ -28,7 +28,7 @@ class Residuals(LeastSquares):
         r, jacobian = self._linear()
         return (r @ r).item(), 2 * jacobian.T @ r
 
-    def normal_equations(self):
+    def normal_equations(self, sharp=True):
         r, jacobian = self._linear()
         return (r @ r).item(), jacobian.T @ jacobian, jacobian.T @ r
 
@@ -104,7 +104,7 @@ def test_without_rows_exact_falls_back_to_normal_equations():
 class Uphill(Residuals):
     """Its gradient has the wrong sign, so that every step raises the loss."""
 
-    def normal_equations(self):
+    def normal_equations(self, sharp=True):
         loss, gram, gradient = super().normal_equations()
         return loss, gram, -gradient
 
@@ -165,3 +165,43 @@ def test_adam_lowers_a_quadratic_and_ignores_the_unit_of_the_loss():
         assert system.loss() < 1e-3 * before
         paths.append(system.theta)
     assert torch.allclose(*paths, rtol=1e-6, atol=1e-9)
+
+
+class Approximate(Residuals):
+    """Residuals with an approximation of their Jacobian, `wrong` times the sharp one plus a constant; counts what is asked."""
+
+    approximates = True
+
+    def __init__(self, function, start, wrong, constant=0.0):
+        super().__init__(function, start)
+        self.wrong, self.constant, self.asked = wrong, constant, []
+
+    def normal_equations(self, sharp=True):
+        self.asked.append(sharp)
+        r, jacobian = self._linear()
+        if not sharp:
+            jacobian = self.wrong * jacobian + self.constant
+        return (r @ r).item(), jacobian.T @ jacobian, jacobian.T @ r
+
+
+def test_an_approximate_jacobian_that_serves_is_all_that_is_used():
+    matrix, right = ill_conditioned(10.0)
+    system = Approximate(lambda theta: matrix @ theta - right, torch.zeros(12), 1.1)
+    losses = run(system, 8)
+    assert losses[-1] < 1e-6 * losses[0] and not any(system.asked)
+
+
+@pytest.mark.parametrize("wrong, constant", [(-1.0, 0.0), (0.0, 0.3), (0.3, 5.0)])
+def test_the_minimum_is_found_where_the_approximate_jacobian_leads_nowhere(wrong, constant):
+    """Uphill, past the minimum, and to another point."""
+    system = Approximate(rosenbrock, [-1.2, 1.0], wrong, constant)
+    assert run(system, 200)[-1] < 1e-20
+    assert system.asked[0] is False and True in system.asked
+
+
+def test_steps_stay_sharp_only_while_that_pays():
+    matrix, right = ill_conditioned(10.0)
+    system = Approximate(lambda theta: torch.cat([matrix @ theta - right, right.new_ones(1)]), torch.zeros(12), 1.0)
+    run(system, 40)  # ends at the floor of 1, where neither kind of step is worth anything
+    late = system.asked[system.asked.index(True) + 1 :]
+    assert late.count(True) <= 1 + len(late) // 8

@@ -50,7 +50,8 @@ class Chebyshev(Basis):
             if order:
                 following[1:].addcmul_(factor, columns[-1][:-1])
             columns.append(following)
-        return torch.stack(columns[: self.degree + 1], -1)
+        # the functions stay first in memory, which costs less than to interleave them; products with weights take them as well
+        return torch.stack(columns[: self.degree + 1]).movedim(0, -1)
 
     def refined(self) -> tuple[Chebyshev, Tensor]:
         finer = Chebyshev(self.degree + max(2, math.ceil(0.4 * self.degree)))

@@ -26,16 +26,20 @@ def chunk_size(unknowns: Unknowns) -> int:
 
 @dataclass
 class NormalEquations:
-    """`J'J`, `J'r` and `r'r` of a sum of squares, filled chunk by chunk: memory P^2 whatever the number of rows."""
+    """`J'J`, `J'r` and `r'r` of a sum of squares, filled chunk by chunk: memory P^2 whatever the number of rows.
+
+    `sharp` asks for J itself where a block has an approximation of it that takes less time.
+    """
 
     gram: Tensor
     gradient: Tensor
     loss: float = 0.0
+    sharp: bool = True
 
     @staticmethod
-    def zeros(unknowns: Unknowns) -> NormalEquations:
+    def zeros(unknowns: Unknowns, sharp: bool = True) -> NormalEquations:
         like, size = unknowns.free, unknowns.size
-        return NormalEquations(like.new_zeros(size, size), like.new_zeros(size))
+        return NormalEquations(like.new_zeros(size, size), like.new_zeros(size), sharp=sharp)
 
     def complete(self) -> NormalEquations:
         """Mirror what `add` left out; to be called once, at the end."""
@@ -57,6 +61,7 @@ class Block(ABC):
     """One named term of the loss."""
 
     name: str
+    approximates = False
 
     @abstractmethod
     def loss(self, unknowns: Unknowns) -> float:
@@ -142,9 +147,12 @@ class PointBlock(RowBlock):
 
     def rows(self, unknowns: Unknowns, part: slice, parameters: Tensor, tape: Tape | None = None) -> Tensor:
         """(k, n) weighted residuals of the points in `part`."""
+        jets = unknowns.surrogate.jets(self.x[part], self.space, tape, self.fixed.at(part))
+        return self._rows(select(jets, self.program.jets, self.space), part, parameters)
+
+    def _rows(self, z: Tensor, part: slice, parameters: Tensor) -> Tensor:
+        """(k, n) weighted residuals of the points in `part` from the jets `z` there."""
         x = self.x[part]
-        jets = unknowns.surrogate.jets(x, self.space, tape, self.fixed.at(part))
-        z = select(jets, self.program.jets, self.space)
         normal = None if self.normal is None else self.normal[part]
         values = self.program(z, x, normal, parameters, self.tables[:, part])
         if self.target is not None:
@@ -161,6 +169,40 @@ class PointBlock(RowBlock):
         with torch.no_grad():
             parameters = unknowns.parameters()
             return torch.cat([self.rows(unknowns, part, parameters) for part in self.parts(unknowns)], 1)
+
+    def pull(self, unknowns: Unknowns, adjoint: Tensor) -> Tensor:
+        """(P,): the gradient of the sum of `adjoint` (k, n) times the residuals."""
+        free = unknowns.free.clone().requires_grad_()
+        wanted = [*unknowns.surrogate.network.parameters(), free]
+        total = [torch.zeros_like(one) for one in wanted]
+        for part in self.parts(unknowns):
+            with torch.enable_grad():
+                rows = self.rows(unknowns, part, unknowns.parameters(free))
+            if rows.requires_grad:
+                found = torch.autograd.grad(rows, wanted, adjoint[:, part].to(rows), allow_unused=True)
+                for sums, own in zip(total, found, strict=True):
+                    if own is not None:
+                        sums += own
+        return torch.cat([one.flatten() for one in total])
+
+    def slopes(self, unknowns: Unknowns) -> Tensor:
+        """(k, n, p): derivatives of the residuals in the free numbers of the parameters."""
+        found = []
+        for part in self.parts(unknowns):
+            with torch.no_grad():
+                jets = unknowns.surrogate.jets(self.x[part], self.space, None, self.fixed.at(part))
+                z = select(jets, self.program.jets, self.space)
+            with torch.enable_grad():
+                free = unknowns.free[:, None].expand(-1, z.shape[-1]).clone().requires_grad_()
+                rows = self._rows(z, part, unknowns.parameters(free))
+                slopes = [
+                    torch.autograd.grad(row.sum(), free, retain_graph=True, allow_unused=True)[0]
+                    if row.requires_grad
+                    else None
+                    for row in rows
+                ]
+            found.append(torch.stack([torch.zeros_like(free) if own is None else own for own in slopes]).mT)
+        return torch.cat(found, 1)
 
     def jacobians(self, unknowns: Unknowns, part: slice) -> Iterator[tuple[Tensor, list[Tensor]]]:
         """For each of the k residuals its values (n,) and their Jacobian, as blocks (n, .) that follow each other.

@@ -47,5 +47,11 @@ class Correction:
         e[self.free] = self.factor.solve(self._coupling @ misfit - residual[self.free])
         return e
 
+    def adjoint(self, e: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What a functional of the correction is of residual and misfit: `e @ self(residual, misfit) = r @ residual + m @ misfit`."""
+        r = np.zeros_like(e)
+        r[self.free] = -self.factor.adjoint(e[self.free])
+        return r, -e[self.fixed] - self._coupling.T @ r[self.free]
+
 
 __all__ = ["Correction"]

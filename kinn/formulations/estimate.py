@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +48,11 @@ class ErrorEstimate:
 
     e takes the difference to the given boundary values on the boundary. `|e| / |u|` in H1 is the relative error as far as the
     elements can see it; for a linear statement e is exactly what the finite element method says is missing from u.
+
+    Attributes:
+        error: the last correction.
+        lacking: why there was none.
+        preparation: the seconds that matrix and factorization took in the last call.
     """
 
     problem: Problem
@@ -54,19 +60,28 @@ class ErrorEstimate:
     smooth: bool
     error: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
     lacking: str = ""
+    preparation: float = 0.0
     _factor: Any = field(default=None, repr=False)
     _tangent: Any = field(default=None, repr=False)
     _settling: Any = field(default=None, repr=False)
     _open: Any = field(default=None, repr=False)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether one factorization serves all solutions."""
+        return self.problem.is_linear and not self.problem.parameters
 
     def correction(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray]:
         """Nodal values (size,) of the correction and of the trial solution."""
         space, parameters = self.space, unknowns.parameters().detach().cpu().double()
         fixed, values = space.essential_values(parameters)
         free = np.setdiff1d(np.arange(space.size), fixed)
-        if self._factor is None or self.problem.parameters or not self.problem.is_linear:
+        self.preparation = 0.0
+        if self._factor is None or not self.keeps:
+            start = time.perf_counter()
             self._tangent = space.tangent(jets_on(unknowns.surrogate, space.pieces), parameters)
             self._factor = Factor(space, self._tangent, free)
+            self.preparation = time.perf_counter() - start
         pieces = space.strong_pieces if self.smooth else space.pieces
         residual = space.residual(pieces, jets_on(unknowns.surrogate, pieces), parameters)
         trial = nodal_values(unknowns.surrogate, space)

@@ -88,8 +88,20 @@ class Factor:
             found[self._kept] = self._lu.solve(right[self._kept])
         return found - self.null[self.free] @ (spread.T @ found)
 
+    def adjoint(self, right: np.ndarray) -> np.ndarray:
+        """y (free, ...) with `y @ b = right @ solve(b)` for every b."""
+        spread = self._weighted[self.free]
+        right = right - spread @ (self.null[self.free].T @ right)
+        found = np.zeros_like(right)
+        if self._lu is not None:
+            found[self._kept] = self._lu.solve(right[self._kept], trans="T")
+        if self.null.shape[1]:
+            made_compatible = np.linalg.lstsq(self._left.T @ spread, self._left.T, rcond=None)[0]
+            found = found - made_compatible.T @ (spread.T @ found)
+        return found
+
     def without_null(self, vector: np.ndarray, directions: np.ndarray | None = None) -> np.ndarray:
-        """A function (size,) without its parts along the motions, or along the combinations `directions` (m, .) of them."""
+        """Functions (size, ...) without their parts along the motions, or along the combinations `directions` (m, .) of them."""
         parts = self._weighted.T @ vector
         if directions is not None:
             parts = directions @ (directions.T @ parts)

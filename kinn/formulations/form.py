@@ -13,10 +13,14 @@ from kinn.formulations.unknowns import Unknowns
 
 @dataclass(frozen=True)
 class Judgement:
-    """Squared relative residuals of each term on independent points or tests, and the estimated relative H1 error."""
+    """Squared relative residuals of each term on independent points or tests, and the estimated relative H1 error.
+
+    `preparation` are the seconds it took to make what the next judgement finds ready.
+    """
 
     terms: dict[str, float]
     estimate: float | None
+    preparation: float = 0.0
 
 
 class Form(ABC):

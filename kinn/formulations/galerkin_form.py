@@ -65,6 +65,7 @@ class GalerkinForm(Form):
     _growth: list[np.ndarray] = field(default_factory=list, repr=False)
     _space: GalerkinSpace | None = field(default=None, repr=False)
     _correction: Correction | None = field(default=None, repr=False)
+    _judging: tuple[GalerkinSpace, ErrorEstimate] | None = field(default=None, repr=False)
 
     @staticmethod
     def prepare(
@@ -106,6 +107,12 @@ class GalerkinForm(Form):
         if self._space is None or self._space.mesh is not self.mesh or self._space.order != order:
             self._space, self._correction = self._galerkin(self.mesh, order), None
         return self._space
+
+    def _judge_of(self, space: GalerkinSpace) -> ErrorEstimate:
+        """The judge of what the tests in `space` train; the same one, with its factorization, as long as they stay."""
+        if self._judging is None or self._judging[0] is not space:
+            self._judging = space, ErrorEstimate(self.problem, self._judging_space(), smooth=False)
+        return self._judging[1]
 
     def _judging_space(self) -> GalerkinSpace:
         """Quadratic elements on the present mesh where linear ones test; else on the mesh refined once, linear ones there where
@@ -219,8 +226,9 @@ class GalerkinForm(Form):
 
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
         """The correction in the test space of the mesh refined once; then that mesh is refined where the correction is large."""
-        space, finer = self.tests(), self._judging_space()
-        estimate = ErrorEstimate(self.problem, finer, smooth=False)
+        space = self.tests()
+        estimate = self._judge_of(space)
+        finer = estimate.space
         value = None if self.others else estimate(unknowns)
         self._lacking = estimate.lacking
         if value is None:
@@ -228,7 +236,8 @@ class GalerkinForm(Form):
             return Judgement({self.name: block.loss(unknowns)}, None)
         if space.size < LARGEST_SPACE:
             self._grow(cell_errors(finer, estimate.error, len(self.mesh.cells)))
-        return Judgement({self.name: value**2}, value)
+        ready = estimate.keeps and self.tests() is space
+        return Judgement({self.name: value**2}, value, estimate.preparation if ready else 0.0)
 
 
 def dual_norm(inner: sparse.csc_array, rows: np.ndarray) -> float:

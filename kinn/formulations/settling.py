@@ -14,6 +14,7 @@ from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.integrals import IntegralTerm
 from kinn.formulations.pieces import Piece
 
+ROUNDING = 1e-10  # of what a condition could change by: what changes it less does not change it
 DEPENDENT = 1e-8  # of the largest singular value: conditions below say the same twice
 
 STEP = 1e-5  # of a parameter's value, of its differences
@@ -75,11 +76,17 @@ class Settling:
         """
         rest = self.residual(jets, parameters)
         slopes = np.zeros((len(rest), null.shape[1]))
+        generator, blind = torch.Generator().manual_seed(0), np.zeros_like(rest)
         for k, motion in enumerate(null.T):
             moved = self.space.jets_of(motion, self.pieces)
             once = self.residual([z + dz for z, dz in zip(jets, moved, strict=True)], parameters)
             twice = self.residual([z + 2 * dz for z, dz in zip(jets, moved, strict=True)], parameters)
             slopes[:, k] = once - rest
+            # what a function of the motion's size could do: a condition that does not see the motion is left with rounding
+            sizes = [float(np.abs(motion).max()) * self._units(piece) for piece in self.pieces]
+            noise = [2 * torch.rand(z.shape, generator=generator).to(z) - 1 for z in jets]
+            shaken = [z + size * one for z, size, one in zip(jets, sizes, noise, strict=True)]
+            blind = np.maximum(blind, ROUNDING * np.abs(self.residual(shaken, parameters) - rest))
             rounding = 1e-9 * float(np.abs(twice).max(initial=0.0))
             if not np.allclose(twice - once, slopes[:, k], rtol=1e-6, atol=rounding):
                 raise Unsettled(f"{self._names} is not linear in what the equations leave open")
@@ -88,7 +95,7 @@ class Settling:
             null = np.hstack([null, answers * units])
             slopes = np.hstack([slopes, self._slopes(answers, jets, parameters) * units])
         sizes = np.linalg.norm(slopes, axis=1)
-        if null.shape[1] < len(rest) or not (sizes > 0).all():
+        if null.shape[1] < len(rest) or not (sizes > blind).all():
             raise Unsettled(f"{self._names} says something else than what the equations leave open")
         left, singular, right = np.linalg.svd(slopes / sizes[:, None])
         if singular[-1] < DEPENDENT * singular[0]:
@@ -97,6 +104,11 @@ class Settling:
         step = right[:rank].T @ ((left.T @ (-rest / sizes)) / singular)
         count = null.shape[1] - (0 if answers is None else answers.shape[1])
         return null @ step, orth(right[rank:, :count].T)
+
+    def _units(self, piece: Piece) -> Tensor:
+        """(jets, 1): derivatives of a function of size 1 that changes over the extent of the mesh."""
+        extent = float(np.ptp(self.space.mesh.nodes, axis=0).max())
+        return torch.tensor([extent ** -sum(index) for _, index in piece.program.jets], dtype=torch.float64)[:, None]
 
     def _slopes(self, answers: np.ndarray, jets: Sequence[Tensor], parameters: Tensor) -> np.ndarray:
         """(k, p): derivatives of the residuals in the parameters, the function following them."""

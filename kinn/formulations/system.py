@@ -41,8 +41,12 @@ class System(LeastSquares):
             loss, gradient = loss + own, gradient + slope
         return loss, gradient
 
-    def normal_equations(self) -> tuple[float, Tensor, Tensor]:
-        total = NormalEquations.zeros(self.unknowns)
+    @property
+    def approximates(self) -> bool:
+        return any(block.approximates for block in self.blocks)
+
+    def normal_equations(self, sharp: bool = True) -> tuple[float, Tensor, Tensor]:
+        total = NormalEquations.zeros(self.unknowns, sharp)
         for block in self.blocks:
             block.accumulate(self.unknowns, total)
         total.complete()

@@ -26,9 +26,14 @@ class LeastSquares(ABC):
     def gradient(self) -> tuple[float, Tensor]:
         """`r'r` and its gradient `2 J'r` (P,)."""
 
+    @property
+    def approximates(self) -> bool:
+        """Whether `normal_equations` has an approximation of J that takes a fraction of the time."""
+        return False
+
     @abstractmethod
-    def normal_equations(self) -> tuple[float, Tensor, Tensor]:
-        """`r'r`, `J'J` (P, P) and `J'r` (P,)."""
+    def normal_equations(self, sharp: bool = True) -> tuple[float, Tensor, Tensor]:
+        """`r'r`, `J'J` (P, P) and `J'r` (P,); with the approximation of J unless `sharp`."""
 
     @abstractmethod
     def triangle(self) -> tuple[Tensor, Tensor] | None:

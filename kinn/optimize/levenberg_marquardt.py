@@ -11,6 +11,9 @@ from torch import Tensor
 from kinn.optimize.damping import Quadratic
 from kinn.optimize.least_squares import LeastSquares
 
+# Steps with an approximate J are made until one lowers the loss by less than `SLOW` (natural logarithm). The next one then has
+# J itself, and those after it as long as they do `WORTH` times as much; after that the approximation has `REST` steps.
+SLOW, WORTH, REST = 0.1, 5.0, 8
 SMALLEST_DAMPING, LARGEST_DAMPING = 1e-15, 1e12
 TRIALS = 14
 
@@ -25,21 +28,41 @@ class LevenbergMarquardt:
     Attributes:
         damping: relative to the squared norm of each column.
         exact: whether steps come from an orthogonal factorization (all digits) instead of normal equations (half of them).
+        sharp, rest, gain: whether the next step has J itself where there is an approximation, how many steps the approximation
+            has before that, and by how much its last step lowered the logarithm of the loss.
     """
 
     damping: float = 1.0
     exact: bool = False
     scale: Tensor | None = None
+    sharp: bool = False
+    rest: int = 0
+    gain: float = 0.0
 
     def step(self, system: LeastSquares) -> float | None:
         """Move the system to a lower loss and return it; None if no step lowers the loss (the system stays)."""
+        if not system.approximates:
+            return self._step(system)[1]
+        if not self.sharp:
+            loss, reached = self._step(system, sharp=False)
+            self.gain, self.rest = 0.0 if reached is None else _fallen(loss, reached), max(self.rest - 1, 0)
+            self.sharp = reached is None or (self.gain < SLOW and not self.rest)
+            if reached is not None:
+                return reached
+        loss, reached = self._step(system)
+        if reached is None or _fallen(loss, reached) < WORTH * self.gain:
+            self.sharp, self.rest = False, REST
+        return reached
+
+    def _step(self, system: LeastSquares, sharp: bool = True) -> tuple[float, float | None]:
+        """The loss before a step and after it."""
         triangle = system.triangle() if self.exact else None
         if triangle is None:
-            loss, gram, gradient = system.normal_equations()
+            loss, gram, gradient = system.normal_equations(sharp)
         else:
             loss, gram, gradient = system.loss(), triangle[0].T @ triangle[0], triangle[0].T @ triangle[1]
         if not (math.isfinite(loss) and torch.isfinite(gradient).all()):
-            return None
+            return loss, None
         diagonal = gram.diagonal().clone()
         self.scale = diagonal if self.scale is None else torch.maximum(0.9 * self.scale, diagonal)
         root = self.scale.clamp_min(1e-28 * self.scale.max().item() + 1e-300).rsqrt()
@@ -57,7 +80,7 @@ class LevenbergMarquardt:
             raise
         if reached is None:
             system.assign(theta)
-        return reached
+        return loss, reached
 
     def _search(self, model: Quadratic, system: LeastSquares, theta: Tensor, root: Tensor, loss: float) -> float | None:
         """Try damping values until the loss falls; returns the loss reached."""
@@ -77,3 +100,7 @@ class LevenbergMarquardt:
                 return reached
             self.damping, growth = min(self.damping * growth, LARGEST_DAMPING), 2 * growth
         return None
+
+
+def _fallen(loss: float, reached: float) -> float:
+    return math.log(loss / reached) if reached > 0 else math.inf
