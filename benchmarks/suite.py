@@ -57,7 +57,10 @@ SMOOTH = (
     Case("heat_1d", "heat_1d", (Level(1e-6, 60),)),
     Case("nonlinear_diffusion", "nonlinear_diffusion", (Level(1e-4, 60),), estimate=True),
 )
-INVERSE = (Case("inverse_conductivity", "inverse_conductivity", (Level(1e-2, 90),), parameters=0.03),)
+INVERSE = (
+    Case("inverse_conductivity", "inverse_conductivity", (Level(1e-2, 90),), parameters=0.03),
+    Case("inverse_youngs_modulus", "inverse_youngs_modulus", (Level(1e-2, 60),), parameters=0.01),
+)
 # Runs of these end where the estimate, an H1 error and thus larger than the L2 error, is a tenth of the level asked for:
 # clearly met, without spending the rest of the seconds.
 MESHES = (

@@ -30,10 +30,8 @@ STRIDE, ADAM_STRIDE = 10, 100  # steps between two moments from which a run can 
 # where there is nothing else to do than go on.
 GROWING, FULL_GROWN = (8, 0.7), (30, 0.995)
 PATIENCE, IMPROVEMENT = 3, 0.8  # stages in a row that may pass before the squared residual has fallen by this factor
-DATA_WEIGHT_START, DATA_WEIGHT = (
-    1e-2,
-    1e-4,
-)  # what a squared relative misfit counts against physics, at first and in the end
+# What a squared relative misfit counts against physics, at first and in the end.
+DATA_WEIGHT_START, DATA_WEIGHT = 1e-2, 1e-4
 NOISE_SHARE = 2e-3  # the error of the physics may be this part of the noise of the data
 SETTLED = 1e-3  # a parameter has settled if its free number moves less from stage to stage
 
@@ -220,7 +218,8 @@ class Training:
         while len(losses) < STAGE_STEPS:
             start = time.perf_counter()
             loss = optimizer.step(system)
-            self._stepping = time.perf_counter() - start
+            # a step with an exact Jacobian takes ten times as long as others: it is remembered
+            self._stepping = max(0.9 * self._stepping, time.perf_counter() - start)
             if loss is None:
                 return True
             losses.append(loss)
@@ -280,7 +279,7 @@ class Training:
     def _time_is_up(self) -> bool:
         """Whether there is no time left for more than a step and judging the solution."""
         limit = self.limits.time_limit
-        return limit is not None and self.clock.seconds() + self._stepping + 1.5 * self._judging >= limit
+        return limit is not None and self.clock.seconds() + 1.5 * (self._stepping + self._judging) >= limit
 
     def _check_finite(self, system: System) -> None:
         losses = system.losses()

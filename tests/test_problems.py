@@ -139,6 +139,19 @@ def test_the_data_of_the_plate_are_its_temperatures_with_the_noise_that_is_state
     assert 8 < misfit @ misfit < 35  # chi squared with 20 degrees of freedom, 1 % to 98 %
 
 
+def test_the_displacements_of_the_stiff_plate_are_those_at_the_true_modulus():
+    clean, noisy = load("inverse_youngs_modulus", noise=0).problem(), load("inverse_youngs_modulus").problem()
+    solution = kinn.fem.solve(clean, tolerance=3e-3, parameters=truths(clean))
+    readings = solution(clean.observations[0].points)
+    largest = max(np.abs(data.values).max() for data in clean.observations)
+    for i, (exact, data) in enumerate(zip(clean.observations, noisy.observations, strict=True)):
+        assert exact.sigma is None and len(data) == 120
+        np.testing.assert_allclose(readings[:, i], exact.values, atol=1e-3 * largest)
+        assert set(data.sigma) == {0.01 * largest}
+        misfit = (data.values - exact.values) / data.sigma
+        assert 85 < misfit @ misfit < 160  # chi squared with 120 degrees of freedom, 1 % to 99 %
+
+
 def test_draws_of_the_noise_differ_and_repeat():
     values = [load("inverse_conductivity", draw=draw).problem().observations[0].values for draw in (0, 1, 2, 1)]
     assert np.array_equal(values[1], values[3])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import sympy as sp
 import torch
+from scipy import sparse
 
 from kinn.formulations.estimate import cell_errors, relative_h1
 from kinn.formulations.factor import Factor, SingularTangent
@@ -60,15 +62,16 @@ class FemSolution:
             expressions = [*expression]
         program = Program(expressions, self.problem)
         x = np.asarray(points, dtype=np.float64).reshape(-1, self.mesh.dimension)
-        z = torch.tensor(self._jets(x, program.jets))
+        z = torch.tensor(self.jets(x, program.jets))
         at = torch.tensor(x)
         n = None if normal is None else torch.tensor(np.asarray(normal, dtype=np.float64).reshape(len(x), -1))
         values = program(z, at, n, self._parameters, program.tabulate(at)).numpy().T
         return values if many else values[:, 0]
 
-    def _jets(
+    def jets(
         self, x: np.ndarray, jets: tuple[tuple[int, tuple[int, ...]], ...], cells: np.ndarray | None = None
     ) -> np.ndarray:
+        """Fields and first derivatives (jets, n) at points (n, d), whose cells may be known."""
         if any(sum(index) > 1 for _, index in jets):
             raise StatementError(
                 "a finite element solution has no second derivatives; ask for fields and first derivatives"
@@ -120,12 +123,12 @@ def solve(
     values = torch.tensor([given.get(p.name, p.guess) for p in problem.parameters.values()], dtype=torch.float64)
     mesh = problem.mesh
     space = GalerkinSpace(problem, weak, mesh, order)
-    solution = newton(space, values, None)
+    solution = newton(space, values, None).values
     while True:
         fine_mesh = mesh.refined()
         fine = GalerkinSpace(problem, weak, fine_mesh, order)
         start = interpolate(space, solution, fine)
-        finer = newton(fine, values, start)
+        finer = newton(fine, values, start).values
         error = finer - start
         estimate = relative_h1(problem, fine, error, finer)
         if estimate < tolerance or 2 * fine.size > LARGEST[mesh.dimension]:
@@ -139,12 +142,21 @@ def solve(
             )
         mesh = grown(mesh, cell_errors(fine, error, len(mesh.cells)), weak)
         following = GalerkinSpace(problem, weak, mesh, order)
-        solution = newton(following, values, interpolate(space, solution, following))
+        solution = newton(following, values, interpolate(space, solution, following)).values
         space = following
 
 
-def newton(space: GalerkinSpace, parameters: torch.Tensor, start: np.ndarray | None) -> np.ndarray:
-    """Nodal values (size,) with zero residual; from zero, or from `start`."""
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """Nodal values (size,) with zero residual, and the last tangent matrix of Newton's method with its factorization."""
+
+    values: np.ndarray
+    tangent: sparse.csr_array
+    factor: Factor
+
+
+def newton(space: GalerkinSpace, parameters: torch.Tensor, start: np.ndarray | None) -> Solved:
+    """Newton's method from zero, or from `start`."""
     fixed, values = space.essential_values(parameters)
     free = np.setdiff1d(np.arange(space.size), fixed)
     solution = np.zeros(space.size) if start is None else start.copy()
@@ -154,7 +166,8 @@ def newton(space: GalerkinSpace, parameters: torch.Tensor, start: np.ndarray | N
         jets = space.jets_of(solution)
         residual = space.residual(space.pieces, jets, parameters)[free]
         try:
-            factor = Factor(space, space.tangent(jets, parameters), free)
+            tangent = space.tangent(jets, parameters)
+            factor = Factor(space, tangent, free)
             step = factor.solve(-residual)
         except SingularTangent as singular:
             raise StatementError(
@@ -172,7 +185,7 @@ def newton(space: GalerkinSpace, parameters: torch.Tensor, start: np.ndarray | N
             step = step + motion[free]
         size = np.abs(step).max(initial=0.0)
         if space.problem.is_linear or size <= 1e-10 * max(np.abs(solution).max(), 1e-300):
-            return solution
+            return Solved(solution, tangent, factor)
     raise StatementError(
         f"no FEM: Newton's method did not converge in {NEWTON_STEPS} steps; load the problem in smaller steps"
     )
@@ -187,7 +200,7 @@ def interpolate(space: GalerkinSpace, coefficients: np.ndarray, onto: GalerkinSp
     own = np.zeros(onto.n, dtype=np.int64)
     own[onto.dofs] = np.arange(len(onto.dofs))[:, None]
     cells = space.mesh.locate(onto.mesh.inward(onto.places, own))
-    return onto.vector(solution._jets(onto.places, tuple((c, zero) for c in range(count)), cells).ravel())
+    return onto.vector(solution.jets(onto.places, tuple((c, zero) for c in range(count)), cells).ravel())
 
 
 __all__ = ["FemSolution", "solve"]

@@ -15,7 +15,8 @@ from kinn.formulations.factor import Factor, SingularTangent
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.parts import Parts
 from kinn.formulations.pieces import Piece
-from kinn.formulations.settling import Settling, Unsettled, sides_of
+from kinn.formulations.sensitivity import sensitivities
+from kinn.formulations.settling import Settling, Unsettled
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import Mesh
@@ -97,22 +98,14 @@ class ErrorEstimate:
             jets = [z + dz for z, dz in zip(here, moved, strict=True)]
             # conditions determine parameters too, where no data do
             known = self.problem.observations or not self.problem.parameters
-            answers = None if known else self._answers(unknowns, pieces, parameters, free)
+            answers = None
+            if not known:
+                answers = sensitivities(
+                    space, jets_on(unknowns.surrogate, pieces), parameters, self._factor, self._tangent, pieces
+                )
             motion, self._open = self._settling.shift(self._factor.null, jets, parameters, answers)
             error += motion
         return error, trial
-
-    def _answers(self, unknowns: Unknowns, pieces: Sequence[Piece], parameters: Tensor, free: np.ndarray) -> np.ndarray:
-        """(size, p): how the solution changes with each parameter."""
-        space, jets = self.space, jets_on(unknowns.surrogate, pieces)
-        found = np.zeros((space.size, len(parameters)))
-        for j, (low, high) in enumerate(sides_of(parameters)):
-            width = float(high[j] - low[j])
-            (fixed, one), (_, two) = (space.essential_values(p) for p in (low, high))
-            found[fixed, j] = (two - one) / width
-            change = (space.residual(pieces, jets, high) - space.residual(pieces, jets, low)) / width
-            found[free, j] = self._factor.solve(-change[free] - self._tangent[free] @ found[:, j])
-        return found
 
     def __call__(self, unknowns: Unknowns) -> float | None:
         """The relative H1 error of the worst field; `error` keeps the correction. None where no correction can be found."""

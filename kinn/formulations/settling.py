@@ -13,11 +13,10 @@ from torch import Tensor
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.integrals import IntegralTerm
 from kinn.formulations.pieces import Piece
+from kinn.formulations.sensitivity import sides_of
 
 ROUNDING = 1e-10  # of what a condition could change by: what changes it less does not change it
 DEPENDENT = 1e-8  # of the largest singular value: conditions below say the same twice
-
-STEP = 1e-5  # of a parameter's value, of its differences
 
 
 class Unsettled(ValueError):
@@ -35,19 +34,12 @@ class Settling:
     """
 
     def __init__(self, space: GalerkinSpace) -> None:
-        self.space, problem, mesh = space, space.problem, space.mesh
+        self.space, problem = space, space.problem
         wanted = [term for term in space.weak.other if term.kind == "integral"]
         self.terms = [IntegralTerm(term.name, term.expressions, problem) for term in wanted]
         self.pieces: list[Piece] = []
         for term in self.terms:
-            for over, program in term.groups:
-                basis: Any = space.basis
-                if over and mesh.is_boundary(over):
-                    basis = space.on_facets(mesh.facets_of(over))
-                elif over:
-                    basis = space.in_cells(mesh.cells_of(over))
-                expressions = list(program.expressions)
-                self.pieces.append(space.piece(basis, expressions, [(0, 0)] * len(expressions), 0))
+            self.pieces += integral_pieces(space, term)
 
     def __bool__(self) -> bool:
         return bool(self.terms)
@@ -126,14 +118,18 @@ class Settling:
         return ", ".join(repr(term.name) for term in self.terms)
 
 
-def sides_of(parameters: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """For each parameter all of them with this one a little lower and higher, for central differences."""
-    found = []
-    for j, value in enumerate(parameters.tolist()):
-        step = torch.zeros_like(parameters)
-        step[j] = STEP * (abs(value) or 1.0)
-        found.append((parameters - step, parameters + step))
+def integral_pieces(space: GalerkinSpace, term: IntegralTerm) -> list[Piece]:
+    """What a term integrates over each part of the mesh, on the elements of a space."""
+    found, mesh = [], space.mesh
+    for over, program in term.groups:
+        basis: Any = space.basis
+        if over and mesh.is_boundary(over):
+            basis = space.on_facets(mesh.facets_of(over))
+        elif over:
+            basis = space.in_cells(mesh.cells_of(over))
+        expressions = list(program.expressions)
+        found.append(space.piece(basis, expressions, [(0, 0)] * len(expressions), 0))
     return found
 
 
-__all__ = ["Settling", "Unsettled", "sides_of"]
+__all__ = ["Settling", "Unsettled", "integral_pieces"]

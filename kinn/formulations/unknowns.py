@@ -50,11 +50,3 @@ class Unknowns:
             else:
                 rows.append(value if high is None else high - torch.exp(value))
         return torch.stack(rows) if rows else free
-
-    def slopes(self) -> Tensor:
-        """(n_parameters,): derivative of each parameter in its free number."""
-        with torch.enable_grad():
-            free = self.free.clone().requires_grad_()
-            if not len(free):
-                return free.detach()
-            return torch.autograd.grad(self.parameters(free).sum(), free)[0]

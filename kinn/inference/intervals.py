@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -29,12 +31,15 @@ def estimated_parameters(unknowns: Unknowns, training: Training | None) -> dict[
         return {name: Estimated(value) for name, value in zip(names, values, strict=True)}
     covariance = parameter_covariance(training.final_system(), len(names), training.data_factor)
     deviations = covariance.diagonal().clamp_min(0).sqrt()
-    slopes = unknowns.slopes()
+    return intervals(list(unknowns.problem.parameters.values()), unknowns.free.tolist(), deviations.tolist())
+
+
+def intervals(symbols: Sequence[Parameter], free: Sequence[float], deviations: Sequence[float]) -> dict[str, Estimated]:
+    """Estimates, standard deviations and 95 % intervals from free numbers and their standard deviations."""
     found = {}
-    for i, symbol in enumerate(unknowns.problem.parameters.values()):
-        free, spread = unknowns.free[i].item(), deviations[i].item()
-        ends = sorted(_value(symbol, free + side * NORMAL_95 * spread) for side in (-1, 1))
-        found[symbol.name] = Estimated(values[i], abs(slopes[i].item()) * spread, ends[0], ends[1])
+    for symbol, middle, spread in zip(symbols, map(float, free), map(float, deviations), strict=True):
+        ends = sorted(_value(symbol, middle + side * NORMAL_95 * spread) for side in (-1, 1))
+        found[symbol.name] = Estimated(symbol.from_free(middle), abs(symbol.slope(middle)) * spread, ends[0], ends[1])
     return found
 
 

@@ -74,6 +74,15 @@ class Parameter(sp.Symbol):
             return lower + math.exp(free)
         return free if upper is None else upper - math.exp(free)
 
+    def slope(self, free: float) -> float:
+        """The derivative of the value in the free number."""
+        lower, upper = self.lower, self.upper
+        if lower is not None and upper is not None:
+            return (upper - lower) * 0.25 / math.cosh(0.5 * free) ** 2 if abs(free) < 700 else 0.0
+        if lower is not None:
+            return math.exp(free)
+        return 1.0 if upper is None else -math.exp(free)
+
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (self.name, self.guess, self.lower, self.upper), {}
 
