@@ -213,7 +213,7 @@ def test_values_that_are_given_twice_count_once():
 
 def prepared(problem):
     """The block of a problem with one smooth field, and a random trial solution."""
-    network = kinn.KAN([2, 3, 1], kinn.bases.Chebyshev(3), base=False, seed=0)
+    network = kinn.KAN([2, 3, 1], kinn.Chebyshev(3), base=False, seed=0)
     surrogate = initial_surrogate(problem, network, Trial(periodic=False), LIKE)
     parameters = Unknowns.at_guess(problem, surrogate).parameters()
     form, surrogate = GalerkinForm.prepare(problem, weak_terms(problem), surrogate, parameters)

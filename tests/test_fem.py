@@ -18,7 +18,7 @@ NONE = torch.zeros(0, dtype=torch.float64)
 def on_mesh(problem, order):
     """The finite element solution on the problem's own mesh."""
     space = GalerkinSpace(problem, weak_terms(problem), problem.mesh, order)
-    values = newton(space, NONE, None)
+    values = newton(space, NONE, None).values
     return FemSolution(space, values.reshape(len(problem.components), -1), NONE, np.nan, 0.0)
 
 

@@ -31,6 +31,7 @@ def test_a_conductivity_and_its_deviation(bounds):
     assert estimated.estimate == pytest.approx(1 / q, rel=1e-7)
     slope = s / estimated.estimate**2
     assert estimated.sd == pytest.approx(sigma / np.linalg.norm(slope), rel=1e-5)
+    assert estimated.lower is not None and estimated.upper is not None
     assert estimated.lower < estimated.estimate < estimated.upper
     assert found.solution(AT) == pytest.approx(q * s, rel=1e-7)
 

@@ -170,11 +170,13 @@ def test_adam_lowers_a_quadratic_and_ignores_the_unit_of_the_loss():
 class Approximate(Residuals):
     """Residuals with an approximation of their Jacobian, `wrong` times the sharp one plus a constant; counts what is asked."""
 
-    approximates = True
-
     def __init__(self, function, start, wrong, constant=0.0):
         super().__init__(function, start)
         self.wrong, self.constant, self.asked = wrong, constant, []
+
+    @property
+    def approximates(self):
+        return True
 
     def normal_equations(self, sharp=True):
         self.asked.append(sharp)
