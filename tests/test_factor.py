@@ -52,6 +52,27 @@ def test_both_orderings_solve_the_system(build, monkeypatch):
     np.testing.assert_allclose(tangent[free][:, free] @ found, right, atol=1e-9)
 
 
+def drifting():
+    """No boundary value: constants are open, and what is orthogonal to the image is no constant, since A is not symmetric."""
+    u = kinn.Field("u", MESH)
+    return kinn.Problem(
+        MESH, {"t": -div(grad(u)) + 3 * u.diff(MESH.coordinates[0])}, [kinn.Neumann(grad(u), 0, on="boundary")]
+    )
+
+
+@pytest.mark.parametrize("build", [flow, elastic, drifting])
+def test_the_adjoint_is_the_transpose_of_the_solve(build):
+    problem = build()
+    space = GalerkinSpace(problem, weak_terms(problem), MESH)
+    nothing = torch.zeros(0, dtype=torch.float64)
+    tangent = space.tangent(space.jets_of(np.zeros(space.size)), nothing)
+    free = np.setdiff1d(np.arange(space.size), space.fixed)
+    solver = Factor(space, tangent, free)
+    assert solver.null.shape[1] == (build is drifting)
+    right, weights = np.random.default_rng(2).standard_normal((2, len(free), 3))
+    assert np.allclose(weights.T @ solver.solve(right), solver.adjoint(weights).T @ right, rtol=1e-9, atol=1e-8)
+
+
 @pytest.mark.parametrize("large", [0, 15_000])
 def test_singular_systems_are_told(large, monkeypatch):
     monkeypatch.setattr(factor, "LARGE", large)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,11 +13,12 @@ from scipy.optimize import least_squares
 from torch import Tensor
 
 from kinn.fem.solve import FemSolution, Solved, newton, solve
+from kinn.formulations.data import first_noise, noise_of
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.integrals import IntegralTerm
 from kinn.formulations.program import Program
 from kinn.formulations.sensitivity import sensitivities, sides_of
-from kinn.formulations.settling import integral_pieces
+from kinn.formulations.settling import integral_pieces, integrated
 from kinn.geometry import Mesh
 from kinn.inference.intervals import intervals
 from kinn.result import Estimated
@@ -28,7 +29,6 @@ from kinn.statement.terms import weak_terms
 
 ROUNDS = 4  # of a mesh made anew for the parameters found, and of noise that is estimated from the misfits
 MOVED = 0.1  # standard deviations: a smaller change of the parameters ends the rounds
-SMALLEST_NOISE = 1e-5  # of the spread of the values, where misfits say that there is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def identify(problem: Problem, order: int = 2, tolerance: float = 1e-3) -> Ident
         raise StatementError("identify: conditions on integrals are not taken; give the integral as Observations")
     symbols = list(problem.parameters.values())
     free = np.array([p.to_free(p.guess) for p in symbols])
-    sigmas = [_first_sigma(data) for data in problem.observations]
+    sigmas = [first_noise(data) for data in problem.observations]
     evaluations = 0
     for _ in range(ROUNDS):
         values = {p.name: p.from_free(f) for p, f in zip(symbols, free, strict=True)}
@@ -81,7 +81,7 @@ def identify(problem: Problem, order: int = 2, tolerance: float = 1e-3) -> Ident
         before = free
         free, covariance, misfits = fit.minimum(free, sigmas)
         evaluations += fit.evaluations
-        found = [_sigma(data, m, len(symbols)) for data, m in zip(problem.observations, misfits, strict=True)]
+        found = [noise_of(data, m, len(symbols)) for data, m in zip(problem.observations, misfits, strict=True)]
         settled = all(np.allclose(new, old, rtol=0.02) for new, old in zip(found, sigmas, strict=True))
         sigmas = found
         if settled and (np.abs(free - before) <= MOVED * np.sqrt(covariance.diagonal())).all():
@@ -94,23 +94,6 @@ def identify(problem: Problem, order: int = 2, tolerance: float = 1e-3) -> Ident
         time.perf_counter() - begin,
         evaluations,
     )
-
-
-def _first_sigma(data: Observations) -> np.ndarray:
-    return np.full(len(data), 0.01 * _spread(data)) if data.sigma is None else np.asarray(data.sigma)
-
-
-def _sigma(data: Observations, misfit: np.ndarray, n_parameters: int) -> np.ndarray:
-    """The standard deviations (n,) of one set of observations, those of its misfits where none are given."""
-    if data.sigma is not None:
-        return np.asarray(data.sigma)
-    found = np.sqrt(misfit @ misfit / max(len(misfit) - n_parameters, 1))
-    return np.full(len(misfit), max(float(found), SMALLEST_NOISE * _spread(data)))
-
-
-def _spread(data: Observations) -> float:
-    values = np.asarray(data.values)
-    return float(np.ptp(values)) or float(np.abs(values).max()) or 1.0
 
 
 class _Fit:
@@ -129,11 +112,14 @@ class _Fit:
         """The best free numbers from a start, their covariance, and the misfits of each set of observations."""
         scale = 1 / np.concatenate(sigmas)
         measured = np.concatenate([np.asarray(data.values) for data in self.problem.observations])
-        jacobian: Any = lambda theta: scale[:, None] * self.derivatives(theta)  # noqa: E731
+
+        def jacobian(theta: np.ndarray) -> np.ndarray:
+            return scale[:, None] * self.derivatives(theta)
+
         found = least_squares(
             lambda theta: scale * (self.predictions(theta) - measured),
             free,
-            jacobian,
+            cast(Any, jacobian),  # the stubs of SciPy know of names only
             x_scale="jac",
             xtol=1e-9,
             ftol=1e-12,
@@ -195,11 +181,8 @@ class _Reading:
     def __call__(self, values: np.ndarray, parameters: Tensor) -> np.ndarray:
         """(n,) of nodal values (size,)."""
         if self.term is not None:
-            integrals = [
-                piece.program(z, piece.x, piece.normal, parameters, piece.tables) @ piece.weight.flatten()
-                for piece, z in zip(self.pieces, self.space.jets_of(values, self.pieces), strict=True)
-            ]
-            return np.full(self.count, float(self.term.values(torch.cat(integrals), parameters)[0]))
+            integrals = torch.cat(integrated(self.pieces, self.space.jets_of(values, self.pieces), parameters))
+            return np.full(self.count, float(self.term.values(integrals, parameters)[0]))
         space = self.space
         solution = FemSolution(space, space.values(values).reshape(len(space.problem.components), -1), parameters, 0, 0)
         z = torch.tensor(solution.jets(self.x, self.program.jets, self.cells))

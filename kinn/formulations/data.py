@@ -15,6 +15,7 @@ from kinn.formulations.program import Program
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import Points
+from kinn.statement.observations import Observations
 from kinn.statement.problem import Problem
 
 SMALLEST_NOISE = 1e-5  # relative to the spread of the values: data that fit better count no more
@@ -34,10 +35,7 @@ class Data:
     def of(problem: Problem) -> Data:
         sigmas, spreads, ratios = [], [], []
         for data in problem.observations:
-            values = np.asarray(data.values)
-            # Readings of one number differ by noise alone: their size is what noise is small against.
-            spread = (0.0 if data.is_global else float(np.ptp(values))) or float(np.abs(values).max()) or 1.0
-            sigma = np.full(len(values), 0.01 * spread) if data.sigma is None else np.asarray(data.sigma)
+            spread, sigma = spread_of(data), first_noise(data)
             sigmas.append(sigma)
             spreads.append(spread)
             ratios.append(float(sigma.mean()) / spread)
@@ -61,13 +59,31 @@ class Data:
         n_free, moved = len(self.problem.parameters), False
         for i, (data, misfit) in enumerate(zip(self.problem.observations, self.residuals(unknowns), strict=True)):
             if data.sigma is None:
-                freedom = max(len(misfit) - n_free, 1)
-                sigma = max(math.sqrt(float(misfit @ misfit) / freedom), SMALLEST_NOISE * self.spreads[i])
-                moved = moved or abs(sigma / float(self.sigmas[i][0]) - 1) > 0.05
-                self.sigmas[i] = np.full(len(misfit), sigma)
+                sigma = noise_of(data, misfit, n_free)
+                moved = moved or abs(float(sigma[0]) / float(self.sigmas[i][0]) - 1) > 0.05
+                self.sigmas[i] = sigma
         ratios = [float(sigma.mean()) / spread for sigma, spread in zip(self.sigmas, self.spreads, strict=True)]
         self.relative = min(ratios, default=1.0)
         return moved
+
+
+def spread_of(data: Observations) -> float:
+    """What noise is small against: the range of the values. Readings of one number differ by noise alone: then their size."""
+    values = np.asarray(data.values)
+    return (0.0 if data.is_global else float(np.ptp(values))) or float(np.abs(values).max()) or 1.0
+
+
+def first_noise(data: Observations) -> np.ndarray:
+    """Standard deviations (n,), as given or assumed before there are misfits."""
+    return np.full(len(data), 0.01 * spread_of(data)) if data.sigma is None else np.asarray(data.sigma)
+
+
+def noise_of(data: Observations, misfit: np.ndarray, n_parameters: int) -> np.ndarray:
+    """Standard deviations (n,), as given or as the misfits (n,) of a fit of `n_parameters` show."""
+    if data.sigma is not None:
+        return np.asarray(data.sigma)
+    found = math.sqrt(float(misfit @ misfit) / max(len(misfit) - n_parameters, 1))
+    return np.full(len(misfit), max(found, SMALLEST_NOISE * spread_of(data)))
 
 
 def data_blocks(

@@ -47,10 +47,7 @@ class Settling:
     def residual(self, jets: Sequence[Tensor], parameters: Tensor) -> np.ndarray:
         """The residuals (k,) of all conditions for a function with `jets` on each piece."""
         with torch.no_grad():
-            integrals = [
-                piece.program(z, piece.x, piece.normal, parameters, piece.tables) @ piece.weight.flatten()
-                for piece, z in zip(self.pieces, jets, strict=True)
-            ]
+            integrals = integrated(self.pieces, jets, parameters)
             found, at = [], 0
             for term in self.terms:
                 found.append(term.values(torch.cat(integrals[at : at + len(term.groups)]), parameters))
@@ -132,4 +129,12 @@ def integral_pieces(space: GalerkinSpace, term: IntegralTerm) -> list[Piece]:
     return found
 
 
-__all__ = ["Settling", "Unsettled", "integral_pieces"]
+def integrated(pieces: Sequence[Piece], jets: Sequence[Tensor], parameters: Tensor) -> list[Tensor]:
+    """The integrals of each piece for a function with `jets` on it."""
+    return [
+        piece.program(z, piece.x, piece.normal, parameters, piece.tables) @ piece.weight.flatten()
+        for piece, z in zip(pieces, jets, strict=True)
+    ]
+
+
+__all__ = ["Settling", "Unsettled", "integral_pieces", "integrated"]

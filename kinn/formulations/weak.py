@@ -10,6 +10,8 @@ interpolation at the nodes takes neither and mostly leads as far, for a tenth of
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import sympy as sp
 import torch
@@ -75,20 +77,27 @@ class WeakBlock(Block):
 
     def residuals(self, unknowns: Unknowns) -> tuple[Tensor, Tensor]:
         """The residual R (size,) and the misfits (fixed,) at given degrees of freedom."""
-        total = torch.zeros(self.space.size, dtype=torch.float64)
+        total = self._assembled(lambda points: points.residuals(unknowns)[..., None], 1)[:, 0]
+        return total, self._of_misfits(lambda block: block.residuals(unknowns)[:, None], 1)[:, 0]
+
+    def _assembled(self, of: Callable[[PointBlock], Tensor], columns: int) -> Tensor:
+        """(size, columns): values (slots, points, columns) of every piece, summed against the test functions."""
+        total = torch.zeros(self.space.size, columns, dtype=torch.float64)
         for piece, points in self._pieces:
-            values = points.residuals(unknowns).cpu().double().view(len(piece.slots), *piece.weight.shape)
+            values = of(points).cpu().double().view(len(piece.slots), *piece.weight.shape, columns)
             for value, (component, slot) in zip(values, piece.slots, strict=True):
-                local = torch.einsum("ebq,eq->eb", piece.tests[..., slot], value)
                 dofs = torch.from_numpy(component * self.space.n + piece.dofs)
-                total.index_add_(0, dofs.flatten(), local.flatten())
+                total.index_add_(0, dofs.flatten(), (piece.tests[..., slot] @ value).flatten(0, 1))
         self._gather(total)
-        counts = [self.space.fixed_of(component) for component in range(len(self._misfits))]
-        misfits = [
-            torch.zeros(len(count), dtype=torch.float64) if block is None else block.residuals(unknowns)
-            for block, count in zip(self._misfits, counts, strict=True)
-        ]
-        return total, torch.cat(misfits)
+        return total
+
+    def _of_misfits(self, of: Callable[[_Misfit], Tensor], columns: int) -> Tensor:
+        """(fixed, columns) of the misfits of all components, zero where there are none."""
+        counts = [len(self.space.fixed_of(component)) for component in range(len(self._misfits))]
+        zeros = [torch.zeros(count, columns, dtype=torch.float64) for count in counts]
+        return torch.cat(
+            [none if block is None else of(block) for block, none in zip(self._misfits, zeros, strict=True)]
+        )
 
     def loss(self, unknowns: Unknowns) -> float:
         e, weighed = self._correction_now(unknowns)
@@ -118,11 +127,7 @@ class WeakBlock(Block):
                         matrix[:, column : column + block.shape[2]].index_add_(0, dofs, block.flatten(0, 1))
                         column += block.shape[2]
         self._gather(matrix)
-        slopes = []
-        for component, block in enumerate(self._misfits):
-            none = torch.zeros(len(self.space.fixed_of(component)), unknowns.size, dtype=torch.float64)
-            slopes.append(none if block is None else block.jacobian(unknowns))
-        return matrix, torch.cat(slopes)
+        return matrix, self._of_misfits(lambda block: block.jacobian(unknowns), unknowns.size)
 
     def _gather(self, rows: Tensor) -> None:
         """Add the rows of slaves to those of their masters: test functions are continuous over ties."""
@@ -180,19 +185,10 @@ class WeakBlock(Block):
 
     def _answers(self, unknowns: Unknowns) -> Tensor:
         """(size, p): the derivatives of e in the free numbers of the parameters."""
-        total = torch.zeros(self.space.size, len(unknowns.free), dtype=torch.float64)
-        for piece, points in self._pieces:
-            slopes = points.slopes(unknowns).cpu().double().view(len(piece.slots), *piece.weight.shape, -1)
-            for row, (component, slot) in zip(slopes, piece.slots, strict=True):
-                local = torch.einsum("ebq,eqp->ebp", piece.tests[..., slot], row)
-                dofs = torch.from_numpy(component * self.space.n + piece.dofs)
-                total.index_add_(0, dofs.flatten(), local.flatten(0, 1))
-        self._gather(total)
-        misfits = []
-        for component, block in enumerate(self._misfits):
-            none = torch.zeros(len(self.space.fixed_of(component)), len(unknowns.free), dtype=torch.float64)
-            misfits.append(none if block is None else block.slopes(unknowns))
-        return torch.from_numpy(self.correction(total.numpy(), torch.cat(misfits).numpy()))
+        count = len(unknowns.free)
+        residual = self._assembled(lambda points: points.slopes(unknowns), count)
+        misfit = self._of_misfits(lambda block: block.slopes(unknowns), count)
+        return torch.from_numpy(self.correction(residual.numpy(), misfit.numpy()))
 
     def _projected(self, unknowns: Unknowns) -> Tensor:
         """The derivative of e (size, P)."""

@@ -46,24 +46,22 @@ class _EdgeSum(torch.autograd.Function):
         weight_gradient = None
         if ctx.needs_input_grad[2]:
             weight_gradient = torch.zeros_like(weight)
-            for k, q in enumerate(_edge_adjoints(adjoint, c, space)):
+            for k, q in enumerate(_edge_adjoints(adjoint, c, space).unbind(-1)):
                 weight_gradient += torch.bmm(q.permute(1, 2, 0), basis[k])
         return x_gradient, c_gradient, weight_gradient, None, None
 
 
-def _edge_adjoints(adjoint: Tensor, c: Tensor, space: JetSpace) -> list[Tensor]:
-    """For each order k `Q_k[n, i, o] = sum_alpha G_alpha[n, o] c_{alpha,k}[n, i]`, the adjoint of derivative k of every edge."""
-    shape = (c.shape[1], c.shape[2], adjoint.shape[-1])
-    found = [adjoint.new_zeros(shape) for _ in range(space.order + 1)]
+def _edge_adjoints(adjoint: Tensor, c: Tensor, space: JetSpace) -> Tensor:
+    """(n, i, o, orders): `Q_k[n, i, o] = sum_alpha G_alpha[n, o] c_{alpha,k}[n, i]`, the adjoint of derivative k of every edge."""
+    q = adjoint.new_zeros(*c.shape[1:], adjoint.shape[-1], space.order + 1)
     for row, (alpha, k) in enumerate(space.chain):
-        found[k] += adjoint[alpha][:, None, :] * (c[row][..., None] if k else 1)
-    return found
+        q[..., k] += adjoint[alpha][:, None, :] * (c[row][..., None] if k else 1)
+    return q
 
 
 def _weight_jacobian(adjoint: Tensor, c: Tensor, basis: Tensor, space: JetSpace) -> Tensor:
     """(n, i o b): `J[n, i, o, b] = sum_k Q_k[n, i, o] B^(k)[n, i, b]`."""
-    q = torch.stack(_edge_adjoints(adjoint, c, space), -1)
-    return (q @ basis[: space.order + 1].permute(2, 1, 0, 3)).flatten(1)
+    return (_edge_adjoints(adjoint, c, space) @ basis[: space.order + 1].permute(2, 1, 0, 3)).flatten(1)
 
 
 class KANLayer(nn.Module):
