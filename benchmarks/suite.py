@@ -60,6 +60,9 @@ SMOOTH = (
 INVERSE = (
     Case("inverse_conductivity", "inverse_conductivity", (Level(1e-2, 90),), parameters=0.03),
     Case("inverse_youngs_modulus", "inverse_youngs_modulus", (Level(1e-2, 60),), parameters=0.01),
+    Case("inverse_poisson_coefficient", "inverse_poisson_coefficient", (Level(3e-2, 60),)),
+    Case("inverse_source", "inverse_source", (Level(5e-2, 60),)),
+    Case("inverse_heat_flux", "inverse_heat_flux", (Level(5e-2, 60),)),
 )
 # Runs of these end where the estimate, an H1 error and thus larger than the L2 error, is a tenth of the level asked for:
 # clearly met, without spending the rest of the seconds.

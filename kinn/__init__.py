@@ -21,6 +21,7 @@ from kinn.statement import Condition as Condition
 from kinn.statement import Dirichlet as Dirichlet
 from kinn.statement import Equation as Equation
 from kinn.statement import Field as Field
+from kinn.statement import GaussianField as GaussianField
 from kinn.statement import Initial as Initial
 from kinn.statement import Integral as Integral
 from kinn.statement import Neumann as Neumann
@@ -30,6 +31,7 @@ from kinn.statement import Periodic as Periodic
 from kinn.statement import Problem as Problem
 from kinn.statement import Robin as Robin
 from kinn.statement import StatementError as StatementError
+from kinn.statement import TotalVariation as TotalVariation
 from kinn.statement import average as average
 from kinn.statement import div as div
 from kinn.statement import grad as grad

@@ -35,7 +35,7 @@ def candidates(
 
     Raises StatementError for what is no network, does not fit the problem, or leaves a field out.
     """
-    networks = network if isinstance(network, Mapping) else {tuple(problem.fields): network}
+    networks = network if isinstance(network, Mapping) else dict.fromkeys(_groups(problem, network), network)
     d, places = trial.n_inputs(problem.mesh.dimension), places_of(networks, trial.owners(problem))
     few_inputs = d - len(trial.layers)
     hidden = HIDDEN if len(problem.components) < 3 else WIDER
@@ -58,6 +58,15 @@ def candidates(
         ]
         found.append(parts[0] if len(parts) == 1 else Separate(parts, places))
     return [one.to(dtype=dtype, device=device) for one in found], trial
+
+
+def _groups(problem: Problem, network: Any) -> list[tuple[str, ...]]:
+    """The fields that share a network of the library's: all that equations determine, and each unknown coefficient alone."""
+    alone = {component.field for component in problem.identified}
+    if not (network is None or isinstance(network, str)) or len(alone) == len(problem.fields):
+        return [tuple(problem.fields)]
+    shared = tuple(name for name in problem.fields if name not in alone)
+    return [shared, *((name,) for name in problem.fields if name in alone)]
 
 
 def _made(network: Any, d: int, c: int, seed: int, few_inputs: int, hidden: int) -> list[Network]:

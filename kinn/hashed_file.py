@@ -78,14 +78,14 @@ def read(path: Path, problem: Problem, kind: str, newest: int, give: str) -> tup
         version = int(document["format"])
     except (ValueError, KeyError, TypeError):
         raise _corrupt(path, "its description is not readable") from None
+    if document.get("kind", KIND) != kind:
+        raise StatementError(f"{str(path)!r} holds {document.get('kind', KIND)}, not {kind}; give {give}")
     if version > newest:
         raise StatementError(
             f"{str(path)!r} has format {version}, this kinn reads up to {newest}; install a newer kinn"
         )
     if _digest(tensors, metadata["kinn"]) != metadata["sha256"]:
         raise _corrupt(path, "its content does not match its hash")
-    if document.get("kind", KIND) != kind:
-        raise StatementError(f"{str(path)!r} holds {document.get('kind', KIND)}, not {kind}; give {give}")
     if document["problem"] != problem.fingerprint():
         raise StatementError(f"{str(path)!r} holds {kind} of another problem: {_difference(document, problem)}")
     return tensors, document

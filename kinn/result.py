@@ -11,8 +11,12 @@ import sympy as sp
 import torch
 from torch import Tensor
 
+from kinn.formulations.blocks import PointBlock
 from kinn.formulations.program import Program
 from kinn.formulations.surrogate import Surrogate
+from kinn.formulations.unknowns import Unknowns
+from kinn.geometry import Points
+from kinn.statement.fields import FieldComponent
 from kinn.statement.problem import Problem
 
 
@@ -46,7 +50,8 @@ class Record:
 
 @dataclass(frozen=True)
 class Estimated:
-    """An identified parameter: estimate, standard deviation and 95 % interval (None where no data determine them)."""
+    """An identified parameter: estimate, standard deviation and 95 % interval (None without data, infinite where they do not
+    determine it)."""
 
     estimate: float
     sd: float | None = None
@@ -56,7 +61,11 @@ class Estimated:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A trained surrogate with how it was made; `terms` holds each term's relative residual on independent points."""
+    """A trained surrogate with how it was made; `terms` holds each term's relative residual on independent points.
+
+    `note` says which combinations of parameters the data determine where they do not determine each; `bands` holds for each
+    unknown coefficient field a root B (P, r) of the covariance of its network's weights among all P.
+    """
 
     problem: Problem
     surrogate: Surrogate
@@ -75,6 +84,8 @@ class Result:
     terms: dict[str, float]
     history: tuple[Record, ...]
     sigmas: dict[str, float] = field(default_factory=dict)
+    note: str = ""
+    bands: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def n_parameters(self) -> int:
@@ -98,3 +109,15 @@ class Result:
                 z = surrogate.values(x, program.jets)
                 rows.append(program(z, x, n, self.parameter_values(x), program.tabulate(x)).T.cpu().numpy())
         return np.concatenate(rows) if rows else np.zeros((0, len(expressions)))
+
+    def deviation(self, component: FieldComponent, points: np.ndarray) -> np.ndarray:
+        """The standard deviation (n,) of an unknown coefficient field at points (n, d)."""
+        like = self.surrogate.center
+        free = like.new_tensor(
+            [p.to_free(self.parameters[name].estimate) for name, p in self.problem.parameters.items()]
+        )
+        unknowns, root = Unknowns(self.problem, self.surrogate, free), self.bands[component.name].to(like)
+        at = Points(np.asarray(points, dtype=np.float64), np.ones(len(points)))
+        block = PointBlock(component.name, Program([component], self.problem), at, self.surrogate, sums=True)
+        rows = [block.jacobian(unknowns, part)[1][:, : len(root)] @ root for part in block.parts(unknowns)]
+        return torch.cat(rows).norm(dim=1).cpu().numpy() if rows else np.zeros(0)

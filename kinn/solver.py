@@ -24,7 +24,7 @@ from kinn.formulations.strong import StrongForm
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.trial import Trial
 from kinn.formulations.unknowns import Unknowns
-from kinn.inference.intervals import estimated_parameters
+from kinn.inference.intervals import infer
 from kinn.limits import Clock, Limits
 from kinn.networks import Network
 from kinn.optimize import Adam, GaussNewton
@@ -169,13 +169,14 @@ def solve(
     line = ProgressLine(enabled=progress)
 
     def result(training: Training, unknowns: Unknowns, status: Status, message: str, final: bool) -> Result:
-        parameters = estimated_parameters(unknowns, training if final else None)
+        inferred = infer(unknowns, training if final else None)
         return Result(
-            problem=problem, surrogate=unknowns.surrogate, parameters=parameters, form=choice.form, reason=choice.reason,
+            problem=problem, surrogate=unknowns.surrogate, parameters=inferred.parameters, form=choice.form, reason=choice.reason,
             network=describe(unknowns.surrogate.network), status=status, message=message, seed=seed,
             seconds=clock.seconds(), steps=training.steps, tolerance=tolerance, estimate=training.estimate,
             estimate_note=_note(problem, choice, prepared), terms=dict(training.terms), history=tuple(training.history),
             sigmas={d.name or "": float(s.mean()) for d, s in zip(problem.observations, training.data.sigmas, strict=True)},
+            note=inferred.note, bands=inferred.bands,
         )  # fmt: skip
 
     def on_record(record: Record, unknowns: Unknowns, terms: dict[str, float]) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import torch
-
 from kinn.formulations.blocks import Block
 from kinn.formulations.data import Data, data_blocks
 from kinn.formulations.form import Form
+from kinn.formulations.prior import Priors
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.system import System
 from kinn.formulations.unknowns import Unknowns
@@ -23,7 +21,7 @@ from kinn.statement.problem import Problem
 
 POINTS_PER_PARAMETER = 3
 LARGEST_NETWORK = 2400
-RACE_STEPS = 15
+RACE, RACE_STEPS = (3, 2, 1), 5  # how many initial networks are left after each round of a race, and its steps
 STAGE_STEPS = 60
 STRIDE, ADAM_STRIDE = 10, 100  # steps between two moments from which a run can be continued
 # A stage ends when the loss falls slower than by a rate a step over a window of steps: early where refinement waits, late
@@ -32,7 +30,8 @@ GROWING, FULL_GROWN = (8, 0.7), (30, 0.995)
 PATIENCE, IMPROVEMENT = 3, 0.8  # stages in a row that may pass before the squared residual has fallen by this factor
 # What a squared relative misfit counts against physics, at first and in the end.
 DATA_WEIGHT_START, DATA_WEIGHT = 1e-2, 1e-4
-NOISE_SHARE = 2e-3  # the error of the physics may be this part of the noise of the data
+# What part of the noise of the data the error of the physics may be; fields, known to a few hundredths, ask for less.
+NOISE_SHARE, FIELD_SHARE = 2e-3, 1e-2
 SETTLED = 1e-3  # a parameter has settled if its free number moves less from stage to stage
 
 
@@ -52,7 +51,7 @@ class Training:
     ) -> None:
         self.problem, self.form, self.candidates = problem, form, list(candidates)
         self.limits, self.seed, self.clock, self.on_record, self.on_stand = limits, seed, clock, on_record, on_stand
-        self.data = Data.of(problem)
+        self.data, self.priors = Data.of(problem), Priors.of(problem, self.candidates[0].surrogate)
         self.data_weight = DATA_WEIGHT_START
         self.unknowns = self.candidates[0]
         self.best: tuple[float, float | None, Unknowns] | None = None
@@ -79,10 +78,11 @@ class Training:
         return System(self.unknowns, self._blocks(self.unknowns, self._size(), self.seed + 1))
 
     def _blocks(self, unknowns: Unknowns, n: int, seed: int) -> list[Block]:
-        blocks = self.form.blocks(unknowns, n, seed)
+        surrogate, factor = unknowns.surrogate, self.data_factor
         return [
-            *blocks,
-            *data_blocks(self.problem, self.data.programs, unknowns.surrogate, self.data.sigmas, self.data_factor),
+            *self.form.blocks(unknowns, n, seed),
+            *data_blocks(self.problem, self.data.programs, surrogate, self.data.sigmas, factor),
+            *self.priors.blocks(surrogate, factor),
         ]
 
     def _size(self) -> int:
@@ -122,28 +122,30 @@ class Training:
         self.on_stand(self)
 
     def _race(self) -> None:
-        """A few steps for each initial network; the one with the lowest loss goes on."""
-        best, reached, broken = None, math.inf, None
-        for number, candidate in enumerate(self.candidates):
-            self.unknowns = candidate
-            system = System(candidate, self._blocks(candidate, self._size(), self.seed))
-            try:
-                self._check_finite(system)
-            except Stop as stop:
-                broken = stop
-                continue
-            loss, optimizer = system.loss(), LevenbergMarquardt()
-            for _ in range(RACE_STEPS if len(self.candidates) > 1 else 0):
-                if self._time_is_up() or (step := optimizer.step(system)) is None:
+        """A few steps for each initial network, a few more for the better ones; the one with the lowest loss goes on."""
+        racers, broken = [(candidate, LevenbergMarquardt()) for candidate in self.candidates], None
+        for kept in RACE if len(racers) > 1 else ():
+            reached = []
+            for candidate, optimizer in racers:
+                self.unknowns = candidate
+                system = System(candidate, self._blocks(candidate, self._size(), self.seed))
+                try:
+                    self._check_finite(system)
+                except Stop as stop:
+                    broken = stop
+                    continue
+                loss = system.loss()
+                for _ in range(RACE_STEPS):
+                    if self._time_is_up() or (step := optimizer.step(system)) is None:
+                        break
+                    loss = step
+                reached.append((loss, candidate, optimizer))
+                if self._time_is_up():
                     break
-                loss = step
-            if best is None or loss < reached:
-                best, reached = candidate, loss
-            if number and self._time_is_up():
-                break
-        if best is None and broken is not None:
-            raise broken
-        self.unknowns, self.course.raced = best or self.candidates[0], True
+            if not reached and broken is not None:
+                raise broken
+            racers = [(candidate, optimizer) for _, candidate, optimizer in sorted(reached, key=lambda r: r[0])[:kept]]
+        self.unknowns, self.course.raced = racers[0][0], True
 
     def _adam(self, stage: Adam) -> None:
         system = System(self.unknowns, self._blocks(self.unknowns, self._size(), self.seed + 1))
@@ -200,13 +202,16 @@ class Training:
 
     def _goal(self) -> float:
         """The error at which a run has converged: physics need not be far more exact than the data."""
-        return max(self.limits.tolerance, NOISE_SHARE * self.data.relative if self.problem.observations else 0.0)
+        share = FIELD_SHARE if self.priors.energies else NOISE_SHARE
+        return max(self.limits.tolerance, share * self.data.relative if self.problem.observations else 0.0)
 
     def _settle_data(self) -> bool:
         """Estimate unknown noise and let physics count more; whether the loss changed its meaning."""
         if not self.problem.observations:
             return False
-        changed = self.data.estimate_noise(self.unknowns)
+        blocks = self._blocks(self.unknowns, self._size(), self.seed + 1) if self.priors.energies else []
+        determined, changed = self.priors.settle(self.unknowns, blocks, self.data_factor)
+        changed = self.data.estimate_noise(self.unknowns, determined) or changed
         if self.data_weight > DATA_WEIGHT:
             self.data_weight = max(self.data_weight * 0.1, DATA_WEIGHT)
             return True
@@ -261,7 +266,7 @@ class Training:
         # Estimates on the growing tests of the weak form become more honest: the latest counts unless it is clearly worse.
         slack = 1.0 if self.form.capacity is None else 1.5
         if self.problem.observations or self.best is None or score <= slack * self.best[0]:
-            self.best = score, estimate, _copy(self.unknowns)
+            self.best = score, estimate, self.unknowns.copy()
             self.terms = {name: math.sqrt(value) for name, value in judgement.terms.items()}
         self._judging = time.perf_counter() - start - judgement.preparation
         self.course.estimate_per_residual = math.inf if estimate is None else estimate / math.sqrt(check or 1e-300)
@@ -291,9 +296,3 @@ class Training:
 
 def _not_finite(losses: dict[str, float]) -> str:
     return next((name for name, value in losses.items() if not math.isfinite(value)), next(iter(losses)))
-
-
-def _copy(unknowns: Unknowns) -> Unknowns:
-    with torch.no_grad():
-        surrogate = replace(unknowns.surrogate, network=copy.deepcopy(unknowns.surrogate.network))
-    return Unknowns(unknowns.problem, surrogate, unknowns.free.clone())

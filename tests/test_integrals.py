@@ -200,7 +200,9 @@ def test_noise_of_integrals_is_estimated_from_their_spread():
     unknowns, data = unknowns_of(problem), Data.of(problem)
     misfits = data.residuals(unknowns)[0]
     assert np.allclose(np.diff(misfits), -np.diff(values))
-    data.estimate_noise(unknowns)
+    data.estimate_noise(unknowns, 0.0)
+    assert data.sigmas[0][0] == pytest.approx(np.sqrt((misfits @ misfits) / 3))
+    data.estimate_noise(unknowns, 1.0)
     assert data.sigmas[0][0] == pytest.approx(np.sqrt((misfits @ misfits) / 2))
     (block,) = data_blocks(problem, data.programs, unknowns.surrogate, data.sigmas, 1.0)
     assert block.loss(unknowns) == pytest.approx(2.0)

@@ -107,10 +107,10 @@ def test_another_problem_is_refused_and_the_difference_told(saved, other, text):
 
 
 def test_a_newer_format_is_refused(saved, tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "FORMAT", 2)
+    monkeypatch.setattr(storage, "FORMAT", storage.FORMAT + 1)
     made_solution(problem(), [saddle]).save(saved)
     monkeypatch.undo()
-    with pytest.raises(StatementError, match="has format 2, this kinn reads up to 1; install a newer kinn"):
+    with pytest.raises(StatementError, match="has format 3, this kinn reads up to 2; install a newer kinn"):
         load(saved, problem())
 
 

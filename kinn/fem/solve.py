@@ -156,11 +156,11 @@ class Solved:
 
 
 def newton(space: GalerkinSpace, parameters: torch.Tensor, start: np.ndarray | None) -> Solved:
-    """Newton's method from zero, or from `start`."""
+    """Newton's method from zero, or from `start`, whose values unknown coefficient fields keep."""
     fixed, values = space.essential_values(parameters)
     free = np.setdiff1d(np.arange(space.size), fixed)
     solution = np.zeros(space.size) if start is None else start.copy()
-    solution[fixed] = values
+    solution[fixed] = np.where(np.isnan(values), solution[fixed], values)
     settling = Settling(space)
     for _ in range(NEWTON_STEPS):
         jets = space.jets_of(solution)

@@ -92,6 +92,10 @@ def _against_strong(problem: Problem, weak: WeakForm | None) -> str:
             return f"{vector!r} is a vector with natural conditions, which are exact in the weak form"
         if mesh.box_sides() is None:
             return "natural conditions on a shape that is no box are exact in the weak form"
+    if problem.identified:
+        return (
+            f"{problem.identified[0].name!r} is an unknown coefficient, and data measure the solution as this form does"
+        )
     number = peclet(problem, weak)
     if number > LARGEST_PECLET:
         return f"advection outweighs diffusion (Peclet number {number:.2g})"

@@ -15,6 +15,7 @@ from kinn.formulations.program import Program
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import Points
+from kinn.statement.fields import FieldComponent
 from kinn.statement.observations import Observations
 from kinn.statement.problem import Problem
 
@@ -23,7 +24,11 @@ SMALLEST_NOISE = 1e-5  # relative to the spread of the values: data that fit bet
 
 @dataclass
 class Data:
-    """Observations with their programs and the standard deviations in force; `relative` is the smallest noise over spread."""
+    """Observations with their programs and the standard deviations in force.
+
+    `relative` is the smallest noise over spread, of data of the solution where there are any: known values of a coefficient
+    say nothing of how exact the solution must be.
+    """
 
     problem: Problem
     programs: list[Program | IntegralTerm]
@@ -33,19 +38,25 @@ class Data:
 
     @staticmethod
     def of(problem: Problem) -> Data:
-        sigmas, spreads, ratios = [], [], []
-        for data in problem.observations:
-            spread, sigma = spread_of(data), first_noise(data)
-            sigmas.append(sigma)
-            spreads.append(spread)
-            ratios.append(float(sigma.mean()) / spread)
+        sigmas, spreads = (
+            [first_noise(data) for data in problem.observations],
+            list(map(spread_of, problem.observations)),
+        )
         programs = [
             IntegralTerm(f"data {data.name}", [data.expression], problem)
             if data.is_global
             else Program([data.expression], problem)
             for data in problem.observations
         ]
-        return Data(problem, programs, sigmas, spreads, min(ratios, default=1.0))
+        found = Data(problem, programs, sigmas, spreads, 1.0)
+        found._relate()
+        return found
+
+    def _relate(self) -> None:
+        ratios = [float(sigma.mean()) / spread for sigma, spread in zip(self.sigmas, self.spreads, strict=True)]
+        held = [data.expression.atoms(FieldComponent) for data in self.problem.observations]
+        own = [r for r, fields in zip(ratios, held, strict=True) if not fields <= set(self.problem.identified)]
+        self.relative = min(own or ratios, default=1.0)
 
     def residuals(self, unknowns: Unknowns) -> list[np.ndarray]:
         """Misfits in the units of the data."""
@@ -54,16 +65,18 @@ class Data:
         )
         return [block.residuals(unknowns)[0].cpu().numpy() for block in found]
 
-    def estimate_noise(self, unknowns: Unknowns) -> bool:
-        """Replace the standard deviations that the user did not give by those of the misfits; whether one moved by 5 %."""
-        n_free, moved = len(self.problem.parameters), False
+    def estimate_noise(self, unknowns: Unknowns, determined: float) -> bool:
+        """Replace the standard deviations that the user did not give by those of the misfits; whether one moved by 5 %.
+
+        `determined` is how many unknowns all data together determine; each set has its share of them.
+        """
+        total, moved = sum(len(data) for data in self.problem.observations), False
         for i, (data, misfit) in enumerate(zip(self.problem.observations, self.residuals(unknowns), strict=True)):
             if data.sigma is None:
-                sigma = noise_of(data, misfit, n_free)
+                sigma = noise_of(data, misfit, min(determined, 0.9 * total) * len(data) / total)
                 moved = moved or abs(float(sigma[0]) / float(self.sigmas[i][0]) - 1) > 0.05
                 self.sigmas[i] = sigma
-        ratios = [float(sigma.mean()) / spread for sigma, spread in zip(self.sigmas, self.spreads, strict=True)]
-        self.relative = min(ratios, default=1.0)
+        self._relate()
         return moved
 
 
@@ -78,7 +91,7 @@ def first_noise(data: Observations) -> np.ndarray:
     return np.full(len(data), 0.01 * spread_of(data)) if data.sigma is None else np.asarray(data.sigma)
 
 
-def noise_of(data: Observations, misfit: np.ndarray, n_parameters: int) -> np.ndarray:
+def noise_of(data: Observations, misfit: np.ndarray, n_parameters: float) -> np.ndarray:
     """Standard deviations (n,), as given or as the misfits (n,) of a fit of `n_parameters` show."""
     if data.sigma is not None:
         return np.asarray(data.sigma)

@@ -22,7 +22,15 @@ from kinn.formulations.layers import coarse_cells
 from kinn.formulations.null_space import null_space
 from kinn.formulations.parts import Parts
 from kinn.formulations.program import Program
-from kinn.formulations.scaling import measure, probes_of, sample_term, term_sizes, unit_surrogate, with_amplitude
+from kinn.formulations.scaling import (
+    measure,
+    probes_of,
+    sample_term,
+    term_sizes,
+    unit_surrogate,
+    with_amplitude,
+    with_coefficients,
+)
 from kinn.formulations.strong import CONDITION_WEIGHT
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
@@ -158,6 +166,11 @@ class GalerkinForm(Form):
             for components in self.problem.fields.values():
                 places = [self.problem.index(component) for component in components]
                 size = float(np.linalg.norm(sizes[places]))
+                if (
+                    self.problem.identified
+                ):  # a first guess of a coefficient may leave nothing of the field that is measured
+                    known = surrogate.amplitude.cpu().double().numpy() * scales
+                    size = max(size, float(np.linalg.norm(known[places])))
                 for place in places:
                     self.sizes[place] = size if size > 0 else 1.0
             if not self.problem.parameters and not space.without_equation:
@@ -166,9 +179,9 @@ class GalerkinForm(Form):
         norms = [dual_norm(h, r) for h, r in zip(inner, residual.reshape(count, -1), strict=True)]
         rest, changes = like.new_tensor(np.nan_to_num(norms, posinf=0.0)), np.nan_to_num(changes, posinf=0.0)
         own_rest, own_changes = measure_integrals(numbers, surrogate, parameters)
-        surrogate = with_amplitude(
-            surrogate, torch.cat([rest, own_rest]), torch.cat([like.new_tensor(changes), own_changes])
-        )
+        whole_rest, whole_changes = torch.cat([rest, own_rest]), torch.cat([like.new_tensor(changes), own_changes])
+        surrogate = with_amplitude(surrogate, whole_rest, whole_changes)
+        surrogate = with_coefficients(surrogate, self.problem, whole_rest, whole_changes)
         if correction.singular:
             sizes = term_sizes(surrogate, rest, like.new_tensor(changes))
             self.sizes = [size / gain for size, gain in zip(sizes, self.gains, strict=True)]

@@ -33,6 +33,9 @@ class Program:
         tables: (coefficient name, multi-index) of the rows that `tabulate` returns.
         needs_normal: whether it reads the boundary normal.
 
+    The jets of a field with bounds or a guess are those of its free field, which networks and elements stand for (see
+    `Expectation`); with `free` the expressions read these themselves.
+
     Results have the dtype and device of the inputs. Raises StatementError for a derivative of order above 4, a function
     that torch lacks, a non-finite constant, an unknown symbol or an `Integral`.
 
@@ -42,9 +45,12 @@ class Program:
     >>> residual = program(z, x)                                    # z (2, n), x (n, 2) -> (1, n)  # doctest: +SKIP
     """
 
-    def __init__(self, expressions: Sequence[sp.Expr], problem: Problem) -> None:
+    def __init__(self, expressions: Sequence[sp.Expr], problem: Problem, free: bool = False) -> None:
         plain = [expanded(sp.sympify(expression)) for expression in expressions]
         self.expressions: tuple[sp.Expr, ...] = tuple(plain)
+        if not free:
+            values = {c: c.expected.value(c) for c in problem.identified if c.expected is not None}
+            plain = [expanded(expression.xreplace(values)) for expression in plain] if values else plain
         for node in (node for expression in plain for node in integrals_of(expression)):
             raise StatementError(
                 f"not supported yet: {node} beside what is taken at points; write a kinn.Parameter c in its place and "

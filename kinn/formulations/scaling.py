@@ -56,7 +56,7 @@ def initial_surrogate(problem: Problem, network: Network, trial: Trial, like: Te
     mesh = problem.mesh
     offset, amplitude = torch.zeros(len(problem.components)), torch.zeros(len(problem.components))
     for index, component in enumerate(problem.components):
-        values = _known_values(problem, component)
+        values = np.zeros(0) if component in problem.identified else _known_values(problem, component)
         if len(values):
             low, high = values.min(), values.max()
             lifted = trial.lift is not None and trial.lift.sides[index]
@@ -164,6 +164,25 @@ def with_amplitude(surrogate: Surrogate, at_rest: Tensor, changes: Tensor) -> Su
     asked = torch.where(total > 0, at_rest / total.clamp_min(1e-300), torch.zeros_like(total)).max()
     amplitude = torch.maximum(surrogate.amplitude, asked)
     return replace(surrogate, amplitude=torch.where(amplitude > 0, amplitude, torch.ones_like(amplitude)))
+
+
+def with_coefficients(surrogate: Surrogate, problem: Problem, at_rest: Tensor, changes: Tensor) -> Surrogate:
+    """The surrogate with amplitudes of the unknown coefficient fields.
+
+    A bounded one, whose free field is a logarithm, has 1, one with a guess that guess; any other the value that changes a
+    term as much as the rest of the statement does: sizes of the terms `at_rest` (t,) and of their `changes` (t, c).
+    """
+    places = [problem.index(component) for component in problem.identified]
+    ruled = [c for c in range(len(problem.components)) if c not in places]
+    amplitude = surrogate.amplitude.clone()
+    rest = torch.maximum(at_rest, (changes[:, ruled] * amplitude[ruled]).amax(1) if ruled else at_rest)
+    for place, component in zip(places, problem.identified, strict=True):
+        expected, own = component.expected, changes[:, place]
+        if expected is not None and (expected.bounded or expected.guess):
+            amplitude[place] = 1.0 if expected.bounded else abs(expected.guess or 1.0)
+        elif bool((own > 0).any()):
+            amplitude[place] = torch.where(own > 0, rest / own.clamp_min(1e-300), torch.zeros_like(own)).max()
+    return replace(surrogate, amplitude=amplitude)
 
 
 def term_sizes(surrogate: Surrogate, at_rest: Tensor, changes: Tensor) -> list[float]:

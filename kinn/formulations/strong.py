@@ -15,7 +15,7 @@ from kinn.formulations.estimate import ErrorEstimate, estimation_space
 from kinn.formulations.form import Form, Judgement
 from kinn.formulations.integrals import IntegralBlock, IntegralTerm, measure_integrals, with_offset
 from kinn.formulations.program import Program
-from kinn.formulations.scaling import measure, probes_of, sample_term, term_sizes, with_amplitude
+from kinn.formulations.scaling import measure, probes_of, sample_term, term_sizes, with_amplitude, with_coefficients
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.system import System
 from kinn.formulations.trial import Trial
@@ -78,6 +78,7 @@ class StrongForm(Form):
         )
         at_rest, changes = (torch.cat(parts) for parts in zip(*sizes_of, strict=True))
         surrogate = with_amplitude(surrogate, at_rest, changes)
+        surrogate = with_coefficients(surrogate, problem, at_rest, changes)
         sizes = term_sizes(surrogate, at_rest, changes)
         names = [term.name for term in open_terms]
         estimate = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +25,12 @@ class Unknowns:
     def at_guess(problem: Problem, surrogate: Surrogate) -> Unknowns:
         free = [p.to_free(p.guess) for p in problem.parameters.values()]
         return Unknowns(problem, surrogate, surrogate.center.new_tensor(free))
+
+    def copy(self) -> Unknowns:
+        """The same unknowns, which training of these does not move."""
+        with torch.no_grad():
+            surrogate = replace(self.surrogate, network=copy.deepcopy(self.surrogate.network))
+        return Unknowns(self.problem, surrogate, self.free.clone())
 
     @property
     def size(self) -> int:

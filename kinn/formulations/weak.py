@@ -36,7 +36,10 @@ class WeakBlock(Block):
         self._pieces = [(piece, _pointwise(piece, surrogate)) for piece in space.pieces]
         self._misfits = [self._misfit(component, surrogate) for component in range(len(space.ties))]
         every = np.arange(space.n)
-        self._nodal = [self._values(symbol, every, surrogate) for symbol in space.problem.components]
+        ruled = np.repeat([c not in space.without_equation for c in range(len(space.ties))], space.n)
+        self._ruled = np.flatnonzero(ruled)
+        self._metric = correction.metric if ruled.all() else correction.metric[self._ruled][:, self._ruled]
+        self._nodal = [self._values(symbol, every, surrogate, free=True) for symbol in space.problem.components]
 
     def _misfit(self, component: int, surrogate: Surrogate) -> _Misfit | None:
         """`u - value` at the component's boundary nodes and jumps; None if there are none or all are fulfilled exactly."""
@@ -63,11 +66,11 @@ class WeakBlock(Block):
         pair = [self._values(symbol, d, surrogate) for d in (ties.slaves, ties.masters) if len(d)]
         return _Misfit(blocks, pair, torch.from_numpy(jumps), np.argsort(np.concatenate([taken, ties.slaves])))
 
-    def _values(self, expression: sp.Expr, dofs: np.ndarray, surrogate: Surrogate) -> PointBlock:
+    def _values(self, expression: sp.Expr, dofs: np.ndarray, surrogate: Surrogate, free: bool = False) -> PointBlock:
         """An expression at the places of degrees of freedom, each in the part of the mesh that it belongs to."""
         space = self.space
         points, part = Points(space.nodes[dofs], np.ones(len(dofs))), torch.from_numpy(space.part[dofs])
-        return PointBlock("", Program([expression], space.problem), points, surrogate, sums=True, part=part)
+        return PointBlock("", Program([expression], space.problem, free), points, surrogate, sums=True, part=part)
 
     def _lifted(self, component: int, surrogate: Surrogate) -> bool:
         assert surrogate.lift is not None
@@ -157,9 +160,10 @@ class WeakBlock(Block):
     def accumulate(self, unknowns: Unknowns, into: NormalEquations) -> None:
         e, weighed = self._correction_now(unknowns)
         changes = self._projected(unknowns) if into.sharp or not self.approximates else self._interpolated(unknowns)
-        product = torch.from_numpy(self.correction.metric @ changes.numpy())
+        changes = changes if len(self._ruled) == len(e) else changes[torch.from_numpy(self._ruled)]
+        product = torch.from_numpy(self._metric @ changes.numpy())
         into.loss += float(e @ weighed)
-        into.gradient += (product.T @ torch.from_numpy(e)).to(into.gradient)
+        into.gradient += (product.T @ torch.from_numpy(e[self._ruled])).to(into.gradient)
         into.gram += (changes.T @ product).to(into.gram)
 
     @property
@@ -173,12 +177,23 @@ class WeakBlock(Block):
         return e, self.correction.metric @ e
 
     def _interpolated(self, unknowns: Unknowns) -> Tensor:
-        """The derivative of e (size, P) with interpolation in the place of projection."""
-        n, slaves, masters = self.space.n, *(torch.from_numpy(numbers) for numbers in self.space.pairs)
+        """The derivative of e (size, P) with interpolation in the place of projection.
+
+        What changes with an unknown coefficient is the elements' answer to it.
+        """
+        slaves, masters = (torch.from_numpy(numbers) for numbers in self.space.pairs)
         changes = torch.cat([_whole(block, unknowns) for block in self._nodal]).neg_()
-        for component in self.space.without_equation:
-            changes[component * n : (component + 1) * n] = 0.0
         changes[slaves] -= changes[masters]
+        for component in self.space.without_equation:
+            own = torch.from_numpy(component * self.space.n + np.arange(self.space.n))
+            moved = changes[own].any(0).nonzero()[:, 0].numpy()
+            if len(moved):
+                misfit = np.zeros((len(self.space.fixed), len(moved)))
+                misfit[np.isin(self.space.fixed, own)] = changes[own][:, moved].numpy()
+                answer = torch.from_numpy(self.correction(np.zeros((self.space.size, len(moved))), misfit))
+                answer[own] = 0.0
+                changes[:, moved] += answer
+            changes[own] = 0.0
         if len(unknowns.free):
             changes[:, -len(unknowns.free) :] = self._answers(unknowns)
         return torch.from_numpy(self.correction.factor.without_null(changes.numpy()))

@@ -61,6 +61,15 @@ class Separate(Network):
     def compose(self, inputs: Tensor, space: JetSpace, tape: Tape | None = None) -> Tensor:
         return torch.cat([part.compose(inputs, space, tape) for part in self._parts()], -1)[..., self._column]
 
+    def weights_of(self, output: int) -> Tensor:
+        """The places among all weights of those that an output depends on."""
+        start = 0
+        for part, places in zip(self._parts(), self.outputs, strict=True):
+            if output in places:
+                break
+            start += part.n_parameters
+        return torch.arange(start, start + part.n_parameters)
+
     @property
     def smoothness(self) -> int | None:
         return min((part.smoothness for part in self._parts() if part.smoothness is not None), default=None)

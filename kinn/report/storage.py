@@ -13,9 +13,10 @@ from kinn.result import Estimated, Record, Result, Status
 from kinn.statement.errors import StatementError
 from kinn.statement.problem import Problem
 
-FORMAT = 1
+FORMAT = 2
+BAND = "band."
 _PLAIN = ("form", "reason", "network", "message", "seed", "seconds", "steps", "tolerance", "estimate", "estimate_note",
-          "terms", "sigmas")  # fmt: skip
+          "terms", "sigmas", "note")  # fmt: skip
 
 
 def save(result: Result, path: str | Path) -> None:
@@ -24,6 +25,7 @@ def save(result: Result, path: str | Path) -> None:
     Raises StatementError if the place cannot be written to.
     """
     tensors, settings = result.surrogate.state()
+    tensors |= {f"{BAND}{name}": root for name, root in result.bands.items()}
     document = {
         "format": FORMAT,
         "surrogate": settings,
@@ -56,7 +58,8 @@ def load(path: str | Path, problem: Problem, network: nn.Module | None = None) -
         status=Status[document["status"].upper()],
         parameters={name: Estimated(**entry) for name, entry in document["parameters"].items()},
         history=tuple(Record(**record) for record in document["history"]),
-        **{name: document[name] for name in _PLAIN},
+        bands={name[len(BAND) :]: root for name, root in tensors.items() if name.startswith(BAND)},
+        **{name: document[name] for name in _PLAIN if name in document},
     )
 
 

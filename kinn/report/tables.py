@@ -26,6 +26,7 @@ def describe(result: Result, truths: Mapping[str, float] | None = None) -> str:
         ("error", estimate_text(result)),
     ]
     rows += [(name, parameter_text(entry, (truths or {}).get(name))) for name, entry in result.parameters.items()]
+    rows += [("identified", result.note)] if result.note else []
     for name, sigma in result.sigmas.items():
         if name not in given:
             rows.append((f"noise of {name}", f"sd {sigma:.3g}, estimated from the data"))

@@ -10,6 +10,7 @@ from kinn.statement.integrals import Integral
 from kinn.statement.interfaces import Average, Jump, average, jump
 from kinn.statement.observations import Observations
 from kinn.statement.parameters import Parameter
+from kinn.statement.priors import GaussianField, TotalVariation
 from kinn.statement.problem import Problem
 from kinn.statement.terms import (
     InterfaceTie,
@@ -23,8 +24,9 @@ from kinn.statement.terms import (
 )
 
 __all__ = [
-    "Average", "Coefficient", "Condition", "Coordinate", "Dirichlet", "Div", "Equation", "Field", "Initial", "Integral",
+    "Average", "Coefficient", "Condition", "Coordinate", "Dirichlet", "Div", "Equation", "Field", "GaussianField",
+    "Initial", "Integral",
     "InterfaceTie", "Jump", "Neumann", "NoWeakForm", "Normal", "Observations", "Parameter", "Periodic", "PeriodicTie",
-    "Problem", "Robin", "StatementError", "Term", "WeakForm", "WeakRow", "average", "div", "field_of", "grad", "jump",
+    "Problem", "Robin", "StatementError", "Term", "TotalVariation", "WeakForm", "WeakRow", "average", "div", "field_of", "grad", "jump",
     "strong_terms", "suggest", "weak_terms",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ from kinn.statement.interfaces import check_interface, refuse_jumps
 from kinn.statement.parameters import Parameter
 from kinn.statement.periodic import check_periodic
 from kinn.statement.places import check_names, check_subdomains, facet_vertices, facets, midpoints
-from kinn.statement.scope import check_boundary_fields, check_covered
+from kinn.statement.scope import check_boundary_fields, check_covered, check_identified
 
 if TYPE_CHECKING:
     from kinn.statement.problem import Problem
@@ -64,6 +64,7 @@ def check(problem: Problem) -> tuple[str, ...]:
                 refuse_jumps(residual, what)
     check_covered(problem)
     check_boundary_fields(problem)
+    check_identified(problem)
     _check_natural(problem)
     _check_observations(problem)
     _check_unknowns(problem)

@@ -11,6 +11,7 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from kinn.statement.coordinates import Coordinate, MeshSymbol, Normal
 from kinn.statement.errors import StatementError
+from kinn.statement.priors import Expectation, Prior, expectation
 
 # The spatial coordinates of every mesh that carries a field. A mesh's identity is the hash of its content, so an
 # entry is a fact that never changes; it lets grad() of an expression of coordinates alone know its space.
@@ -26,7 +27,7 @@ class FieldComponent(AppliedUndef):
     """One scalar component of a field, `u(x, y)`: the function whose jets a network supplies.
 
     `name` is the component's own name, `field` that of the field, `index` its place in it, `components` the size, `on`
-    the boundaries that it lives on, () for a field of the whole mesh.
+    the boundaries that it lives on, () for a field of the whole mesh, `expected` what is said of an unknown coefficient.
     """
 
     field: str
@@ -34,6 +35,7 @@ class FieldComponent(AppliedUndef):
     components: int
     mesh_id: str
     on: tuple[str, ...]
+    expected: Expectation | None
 
 
 class VectorField(sp.ImmutableDenseMatrix):
@@ -56,18 +58,33 @@ class VectorField(sp.ImmutableDenseMatrix):
         return self
 
 
-def Field(name: str, mesh: MeshLike, components: int = 1, on: Any = None) -> Any:
+def Field(
+    name: str,
+    mesh: MeshLike,
+    components: int = 1,
+    on: Any = None,
+    guess: float | None = None,
+    lower: float | None = None,
+    upper: float | None = None,
+    prior: Prior | None = None,
+) -> Any:
     """An unknown field on a mesh.
 
     `components=1` gives a scalar `u(x, y)`; more give a column `(u_0(x, y), u_1(x, y), ...)` of shape (components, 1)
     that stays one named field. Two fields are equal only if name, size and the mesh's content agree. With `on`, a name
     or several, it lives on that part of the boundary and is used in conditions there only: an unknown heat flux q(t).
 
-    Raises StatementError for a name that is no identifier, that is a coordinate's, or for `components < 1`.
+    A field that no equation determines is identified from observations: a conductivity k(x, y), a source. A typical value
+    `guess`, bounds `lower` and `upper` that it never crosses, and a `prior` (`GaussianField`, `TotalVariation`; by default the
+    field is as smooth as the data allow) say what is known of it; any of them says that it is such a field.
+
+    Raises StatementError for a name that is no identifier, that is a coordinate's, for `components < 1`, and for a guess
+    outside the bounds or missing with one bound.
 
     >>> u = Field("u", mesh)                            # doctest: +SKIP
     >>> u.diff(mesh.coordinates[0])                     # doctest: +SKIP
     Derivative(u(x, y), x)
+    >>> k = Field("k", mesh, guess=1.0, lower=0)        # doctest: +SKIP
     """
     checked_name(name, mesh, "field")
     if not isinstance(components, int) or components < 1:
@@ -78,7 +95,7 @@ def Field(name: str, mesh: MeshLike, components: int = 1, on: Any = None) -> Any
             f"field {name!r} with on={on!r}: give the name of a part of the boundary, or a list of names"
         )
     remember_space(mesh)
-    here = components, mesh.identity, mesh.coordinates, names
+    here = components, mesh.identity, mesh.coordinates, names, expectation(name, guess, lower, upper, prior)
     entries = tuple(_component(name, index, *here) for index in range(components))
     return entries[0] if components == 1 else VectorField.of(name, mesh.identity, entries)
 
@@ -98,16 +115,24 @@ def components_of(field: Any) -> tuple[FieldComponent, ...]:
         return tuple(field)  # type: ignore[arg-type]
     if isinstance(field, FieldComponent):
         count = field.components
-        return tuple(_component(field.field, i, count, field.mesh_id, field.args, field.on) for i in range(count))
+        here = count, field.mesh_id, field.args, field.on, field.expected
+        return tuple(_component(field.field, i, *here) for i in range(count))
     raise StatementError(f"{field} is no field; make fields with kinn.Field(name, mesh)")
 
 
 def _component(
-    name: str, index: int, components: int, mesh_id: str, coordinates: Iterable[Any], on: tuple[str, ...]
+    name: str,
+    index: int,
+    components: int,
+    mesh_id: str,
+    coordinates: Iterable[Any],
+    on: tuple[str, ...],
+    expected: Expectation | None,
 ) -> Any:
     own = name if components == 1 else f"{name}_{index}"
     make: Any = UndefinedFunction  # calling the metaclass makes the class of one function
     identity = {"field": name, "index": index, "components": components, "mesh_id": mesh_id, "on": on}
+    identity["expected"] = expected
     return make(own, bases=(FieldComponent,), real=True, **identity)(*coordinates)
 
 

@@ -71,8 +71,8 @@ class Parameter(sp.Symbol):
         if lower is not None and upper is not None:
             return lower + (upper - lower) * 0.5 * (1.0 + math.tanh(0.5 * free))
         if lower is not None:
-            return lower + math.exp(free)
-        return free if upper is None else upper - math.exp(free)
+            return lower + _exp(free)
+        return free if upper is None else upper - _exp(free)
 
     def slope(self, free: float) -> float:
         """The derivative of the value in the free number."""
@@ -80,8 +80,8 @@ class Parameter(sp.Symbol):
         if lower is not None and upper is not None:
             return (upper - lower) * 0.25 / math.cosh(0.5 * free) ** 2 if abs(free) < 700 else 0.0
         if lower is not None:
-            return math.exp(free)
-        return 1.0 if upper is None else -math.exp(free)
+            return _exp(free)
+        return 1.0 if upper is None else -_exp(free)
 
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (self.name, self.guess, self.lower, self.upper), {}
@@ -89,6 +89,10 @@ class Parameter(sp.Symbol):
     def _hashable_content(self) -> tuple[Any, ...]:
         # Texts, so that SymPy can order parameters with and without bounds.
         return (self.name, repr(self.guess), repr(self.lower), repr(self.upper))
+
+
+def _exp(free: float) -> float:
+    return math.exp(free) if free < 709 else math.inf
 
 
 def _number(name: str, what: str, value: Any) -> float:

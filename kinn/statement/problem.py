@@ -102,6 +102,25 @@ class Problem:
         """Whether equations and conditions are affine in the fields, all parameters held."""
         return all(_is_affine(expression) for expression in self._expressions())
 
+    @cached_property
+    def identified(self) -> tuple[FieldComponent, ...]:
+        """Components that no equation determines: unknown coefficients, and fields on a part of the boundary.
+
+        Those that say so, and where equations are fewer than unknowns those that enter them without a derivative.
+        """
+        said = {c for c in self.components if c.on or c.expected is not None}
+        named = [name for row in self.rows for name in row.on]
+        count = sum(not row.on for row in self.rows) + max((named.count(name) for name in set(named)), default=0)
+        excess = len(self.components) - len(said) - count
+        if excess > 0:
+            held = {node.expr for row in self.rows for node in row.expression.atoms(sp.Derivative)}
+            for condition in self.conditions:
+                fixed = condition.components if isinstance(condition, (Dirichlet, Initial, Periodic)) else None
+                held.update(fixed or ())
+            plain = [c for c in self.components if c not in said and c not in held]
+            said.update(plain if len(plain) == excess else ())
+        return tuple(c for c in self.components if c in said)
+
     def index(self, component: FieldComponent) -> int:
         """The network's output that stands for a component."""
         return self.components.index(component)
@@ -134,6 +153,7 @@ class Problem:
                 lines.append(f"side {condition.side}")
         lines += [f"output {component} {component.field} {component.index}" for component in self.components]
         lines += [f"home {component} {component.on}" for component in self.components if component.on]
+        lines += [f"expected {component} {component.expected}" for component in self.components if component.expected]
         lines += [f"parameter {p.name} {p.guess!r} {p.lower!r} {p.upper!r}" for p in self.parameters.values()]
         laws = [(name, function.law) for name, function in self.coefficients.items()]
         lines += [f"coefficient {name} {law.key}" for name, law in laws if law is not None]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kinn.statement.conditions import Periodic
+from kinn.statement.conditions import Dirichlet, Initial, Periodic
 from kinn.statement.errors import StatementError
 from kinn.statement.fields import FieldComponent
 from kinn.statement.integrals import integrals_of, outside_integrals
@@ -49,6 +49,18 @@ def check_boundary_fields(problem: Problem) -> None:
     for data in problem.observations:
         for node in integrals_of(data.expression):
             _check(problem, node.integrand, _boundaries(problem, node.over), f"observations of {data.name}")
+
+
+def check_identified(problem: Problem) -> None:
+    """Raise StatementError for a boundary value or period of a field that no equation determines: it is what data say of it."""
+    for condition in problem.conditions:
+        if isinstance(condition, (Dirichlet, Initial, Periodic)):
+            for component in condition.components or ():
+                if component in problem.identified:
+                    raise StatementError(
+                        f"{condition.label!r} is a condition on {component.name}, an unknown coefficient that no equation "
+                        "determines; give its known values as Observations with a small sigma"
+                    )
 
 
 def _check(problem: Problem, expression: Any, on: tuple[str, ...] | None, what: str) -> None:

@@ -56,7 +56,7 @@ def weak_terms(problem: Problem) -> WeakForm:
 def _tested(problem: Problem) -> list[int]:
     """For each row the component whose test function multiplies it: paired cell by cell, since rows hold in subdomains."""
     rows = problem.rows
-    fields = [component for component in problem.components if not component.on]  # those on a boundary have no equation
+    fields = [component for component in problem.components if component not in problem.identified]
     count = len(fields)
     names = dict.fromkeys(name for row in rows for name in row.on)
     check_subdomains(problem.mesh, tuple(names), "equations")
@@ -68,7 +68,10 @@ def _tested(problem: Problem) -> list[int]:
         members = [i for i in range(len(rows)) if pattern[i]]
         if len(members) != count:
             where = "" if pattern.all() else f" where {', '.join(repr(rows[i].name) for i in members) or 'none'} hold"
-            raise NoWeakForm(f"no weak form: {len(members)} equations for {count} unknowns{where}")
+            raise NoWeakForm(
+                f"no weak form: {len(members)} equations for {count} unknowns{where}; give a field that is an unknown "
+                "coefficient a guess= or a prior="
+            )
         for i, place in zip(members, pair([rows[i] for i in members], fields), strict=True):
             index = problem.index(fields[place])
             if found.setdefault(i, index) != index:

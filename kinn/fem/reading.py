@@ -1,0 +1,87 @@
+"""What observations would read of a finite element solution, and how that changes with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from kinn.formulations.galerkin import GalerkinSpace
+from kinn.formulations.integrals import IntegralTerm
+from kinn.formulations.program import Program
+from kinn.formulations.scaling import pointwise_slopes
+from kinn.formulations.settling import integral_pieces, integrated
+from kinn.geometry.cells import shape_functions
+from kinn.statement.observations import Observations
+
+
+class Reading:
+    """One set of observations of what elements take at their nodes, `space.values` (size,)."""
+
+    def __init__(self, space: GalerkinSpace, data: Observations) -> None:
+        self.space, self.count = space, len(data)
+        self.term = IntegralTerm(f"data {data.name}", [data.expression], space.problem) if data.is_global else None
+        if self.term is not None:
+            self.pieces = integral_pieces(space, self.term)
+            return
+        self.program, points = Program([data.expression], space.problem), np.asarray(data.points)
+        self.x = torch.tensor(points)
+        self.matrices = jet_matrices(space, points, self.program.jets)
+        self.tables = self.program.tabulate(self.x)
+
+    def __call__(self, values: np.ndarray, parameters: Tensor) -> np.ndarray:
+        """(n,) of nodal values (size,)."""
+        if self.term is not None:
+            return np.full(self.count, float(self._integral(self._jets(values), parameters)))
+        return self.program(self._at_points(values), self.x, None, parameters, self.tables)[0].numpy()
+
+    def derivatives(self, values: np.ndarray, moved: np.ndarray, parameters: Tensor) -> np.ndarray:
+        """(n, m): derivatives along changes of the nodal values (size, m)."""
+        if self.term is not None:
+            with torch.enable_grad():
+                jets = [z.requires_grad_() for z in self._jets(values)]
+                slopes = torch.autograd.grad(self._integral(jets, parameters), jets, allow_unused=True)
+            row = [
+                sum(float((s * dz).sum()) for s, dz in zip(slopes, self._jets(column), strict=True) if s is not None)
+                for column in moved.T
+            ]
+            return np.tile(np.array(row), (self.count, 1))
+        with torch.enable_grad():
+            z = self._at_points(values).requires_grad_()
+            slopes = pointwise_slopes(self.program(z, self.x, None, parameters, self.tables), z)[0].numpy()
+        found = np.zeros((self.count, moved.shape[1]))
+        for slope, matrix in zip(slopes, self.matrices, strict=True):
+            found += slope[:, None] * (matrix @ moved)
+        return found
+
+    def _at_points(self, values: np.ndarray) -> Tensor:
+        rows = [matrix @ values for matrix in self.matrices]
+        return torch.tensor(np.stack(rows)) if rows else self.x.new_zeros(0, self.count)
+
+    def _jets(self, values: np.ndarray) -> list[Tensor]:
+        return self.space.jets_of(self.space.vector(values), self.pieces)
+
+    def _integral(self, jets: list[Tensor], parameters: Tensor) -> Tensor:
+        assert self.term is not None
+        return self.term.values(torch.cat(integrated(self.pieces, jets, parameters)), parameters)[0]
+
+
+def jet_matrices(
+    space: GalerkinSpace, points: np.ndarray, jets: tuple[tuple[int, tuple[int, ...]], ...]
+) -> list[sparse.csr_array]:
+    """For each jet of value or first derivative the matrix (n, size) that reads it at points (n, d) of nodal values."""
+    cells = space.mesh.locate(points)
+    place, jacobian = space.mesh.reference(points, cells)
+    shapes, slopes = shape_functions(np.asarray(space.basis.elem.doflocs), place)
+    slopes = slopes @ np.linalg.inv(jacobian)
+    dofs, found = space.dofs[cells], []
+    for component, index in jets:
+        entries = slopes[:, :, index.index(1)] if any(index) else shapes
+        rows = np.repeat(np.arange(len(points)), dofs.shape[1])
+        columns = (component * space.n + dofs).ravel()
+        found.append(sparse.csr_array((entries.ravel(), (rows, columns)), shape=(len(points), space.size)))
+    return found
+
+
+__all__ = ["Reading", "jet_matrices"]
