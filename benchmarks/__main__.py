@@ -1,4 +1,4 @@
-"""`python -m benchmarks engine | figures | scales | networks`: measure, print a table, write JSON and markdown."""
+"""`python -m benchmarks engine | figures | scales | networks | coverage | identified`: measure, print a table, write JSON and markdown."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks import engine, figures, networks, scales
+from benchmarks import coverage, engine, figures, identified, networks, scales
 from benchmarks.conditions import RESULTS
-from benchmarks.suite import GROUPS
+from benchmarks.suite import COVERAGE, GROUPS
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure kinn; results go to benchmarks/results.")
 
@@ -79,6 +79,34 @@ def networks_command(
 ) -> None:
     """KANs beside MLPs of the same size, in the same time; each problem's results replace its earlier ones."""
     print(networks.run(seeds, problems, threads, within, limit, _folder(output, limit)))
+
+
+@app.command("coverage")
+def coverage_command(
+    draws: Annotated[int, typer.Option(help="Draws 1, 2, ... of the noise, beside draw 0.", min=2)] = 100,
+    problems: Annotated[
+        str | None,
+        typer.Option(help=f"Of {', '.join(case.problem for case in COVERAGE)}, separated by commas; all by default."),
+    ] = None,
+    threads: Threads = 2,
+    limit: Limit = None,
+    output: Output = RESULTS,
+) -> None:
+    """Deviations of identified parameters over draws of the noise; each problem's results replace its earlier ones."""
+    print(coverage.run(draws, problems, threads, limit, _folder(output, limit)))
+
+
+@app.command("identified")
+def identified_command(
+    seed: int = 0,
+    problems: Problems = None,
+    threads: Threads = 2,
+    within: Within = 0.97,
+    limit: Limit = None,
+    output: Output = RESULTS,
+) -> None:
+    """Inverse problems by networks and by finite elements; each problem's results replace its earlier ones."""
+    print(identified.run(seed, problems, threads, within, limit, _folder(output, limit)))
 
 
 @app.command("step", hidden=True)

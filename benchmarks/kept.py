@@ -51,6 +51,8 @@ def _line(where: dict[str, Any]) -> str:
     parts = [stated(where)]
     if "seeds" in where:
         parts.append(f"seeds 0 to {where['seeds'] - 1}")
+    if "draws" in where:
+        parts.append(f"draws 1 to {where['draws']}")
     if where.get("within", 1) != 1:
         parts.append(f"runs ended at {where['within']:g} of the seconds asked")
     if where.get("limit") is not None:

@@ -36,3 +36,4 @@ from kinn.statement import average as average
 from kinn.statement import div as div
 from kinn.statement import grad as grad
 from kinn.statement import jump as jump
+from kinn.statement import law as law

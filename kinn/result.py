@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from kinn.formulations.blocks import PointBlock
+from kinn.formulations.prior import determined_by_data
 from kinn.formulations.program import Program
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import Points
-from kinn.statement.fields import FieldComponent
 from kinn.statement.problem import Problem
 
 
@@ -63,8 +63,8 @@ class Estimated:
 class Result:
     """A trained surrogate with how it was made; `terms` holds each term's relative residual on independent points.
 
-    `note` says which combinations of parameters the data determine where they do not determine each; `bands` holds for each
-    unknown coefficient field a root B (P, r) of the covariance of its network's weights among all P.
+    `note` says which combinations of parameters the data determine where they do not determine each; `root` is B (q, r) with
+    B B' the covariance of the weights of unknown coefficient fields and of the parameters' free numbers, (0, 0) without data.
     """
 
     problem: Problem
@@ -85,7 +85,7 @@ class Result:
     history: tuple[Record, ...]
     sigmas: dict[str, float] = field(default_factory=dict)
     note: str = ""
-    bands: dict[str, Tensor] = field(default_factory=dict)
+    root: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
 
     @property
     def n_parameters(self) -> int:
@@ -110,14 +110,25 @@ class Result:
                 rows.append(program(z, x, n, self.parameter_values(x), program.tabulate(x)).T.cpu().numpy())
         return np.concatenate(rows) if rows else np.zeros((0, len(expressions)))
 
-    def deviation(self, component: FieldComponent, points: np.ndarray) -> np.ndarray:
-        """The standard deviation (n,) of an unknown coefficient field at points (n, d)."""
+    @property
+    def correlations(self) -> np.ndarray:
+        """(p, p) of the free numbers of the parameters; NaN where the data do not determine them."""
+        count = len(self.problem.parameters)
+        if not len(self.root):
+            return np.full((count, count), np.nan)
+        own = self.root[len(self.root) - count :]
+        covariance = (own @ own.T).cpu().numpy()
+        sd = np.sqrt(covariance.diagonal())
+        return covariance / np.outer(sd, sd)
+
+    def deviation(self, expression: sp.Expr, points: np.ndarray) -> np.ndarray:
+        """The standard deviation (n,) of an expression of unknown coefficient fields and parameters at points (n, d), other
+        fields as they are."""
         like = self.surrogate.center
-        free = like.new_tensor(
-            [p.to_free(self.parameters[name].estimate) for name, p in self.problem.parameters.items()]
-        )
-        unknowns, root = Unknowns(self.problem, self.surrogate, free), self.bands[component.name].to(like)
+        values = [p.to_free(self.parameters[name].estimate) for name, p in self.problem.parameters.items()]
+        unknowns = Unknowns(self.problem, self.surrogate, like.new_tensor(values))
         at = Points(np.asarray(points, dtype=np.float64), np.ones(len(points)))
-        block = PointBlock(component.name, Program([component], self.problem), at, self.surrogate, sums=True)
-        rows = [block.jacobian(unknowns, part)[1][:, : len(root)] @ root for part in block.parts(unknowns)]
+        block = PointBlock("", Program([expression], self.problem), at, self.surrogate, sums=True)
+        columns, root = determined_by_data(unknowns), self.root.to(like)
+        rows = [block.jacobian(unknowns, part)[1][:, columns] @ root for part in block.parts(unknowns)]
         return torch.cat(rows).norm(dim=1).cpu().numpy() if rows else np.zeros(0)

@@ -104,19 +104,22 @@ class Solution:
         values = values if many else values[:, 0]
         return values[0] if single else values
 
-    def deviation(self, field: Any, points: Any) -> np.ndarray:
-        """The standard deviation (n,) of an unknown coefficient field, or its name, at points (n, d): its band is `k +- 1.96 sd`.
+    def deviation(self, expression: Any, points: Any) -> np.ndarray:
+        """The standard deviation (n,) of what data determine, at points (n, d): the band of a field is `k +- 1.96 sd`.
 
-        Raises StatementError for what is no such field, and for a solution without data.
+        `expression` is an unknown coefficient field, its name, or any expression of such fields, parameters and coordinates;
+        other fields in it count as they were found.
+
+        Raises StatementError where there were no data, or where they do not determine the parameters.
 
         >>> solution.deviation(k, points)       # doctest: +SKIP
         """
-        (component,) = scalars(field, self.problem)
-        if str(getattr(component, "name", "")) not in self.result.bands:
-            known = ", ".join(self.result.bands) or "none, or they had no data"
-            raise StatementError(f"{component} is no identified field; the problem has: {known}")
+        (what,) = scalars(expression, self.problem)
+        if not len(self.result.root):
+            reason = self.result.note or "the problem has no data, or nothing unknown"
+            raise StatementError(f"{what} has no deviation: {reason}")
         x, _ = as_points(points, self.problem.mesh.dimension)
-        return self.result.deviation(component, x)  # type: ignore[arg-type]
+        return self.result.deviation(what, x)
 
     def error(self, reference: Any, expressions: Mapping[str, Any] | None = None) -> dict[str, Errors]:
         """Relative L2, H1 and maximum errors of each field against a reference, on points outside training.

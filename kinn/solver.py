@@ -176,7 +176,7 @@ def solve(
             seconds=clock.seconds(), steps=training.steps, tolerance=tolerance, estimate=training.estimate,
             estimate_note=_note(problem, choice, prepared), terms=dict(training.terms), history=tuple(training.history),
             sigmas={d.name or "": float(s.mean()) for d, s in zip(problem.observations, training.data.sigmas, strict=True)},
-            note=inferred.note, bands=inferred.bands,
+            note=inferred.note, root=inferred.root,
         )  # fmt: skip
 
     def on_record(record: Record, unknowns: Unknowns, terms: dict[str, float]) -> None:

@@ -44,8 +44,16 @@ def test_the_second_example_identifies_two_numbers(tmp_path, monkeypatch, capsys
     assert "estimate" in capsys.readouterr().out
 
 
-def test_the_third_example_heats_a_bracket(tmp_path, monkeypatch, capsys):
-    names = run(EXAMPLES[2], tmp_path, monkeypatch, steps=20, time_limit=60)
+def test_the_third_example_finds_a_source(tmp_path, monkeypatch, capsys):
+    names = run(EXAMPLES[2], tmp_path, monkeypatch, steps=20)
+    (deviation,) = names["solution"].deviation(names["q"], [[0.5]])
+    (value,) = names["solution"].evaluate(names["q"], [[0.5]])
+    assert abs(value - 3.141592653589793**2) < 3 * deviation < 9
+    assert "+-" in capsys.readouterr().out
+
+
+def test_the_fourth_example_heats_a_bracket(tmp_path, monkeypatch, capsys):
+    names = run(EXAMPLES[3], tmp_path, monkeypatch, steps=20, time_limit=60)
     solution, mesh = names["solution"], names["mesh"]
     reference = kinn.fem.solve(solution.problem, tolerance=1e-2)
     assert solution.error(reference)["T"].relative_l2 < 2e-2
@@ -57,24 +65,24 @@ def test_the_third_example_heats_a_bracket(tmp_path, monkeypatch, capsys):
     assert heat[0] + friction + heat[1] == pytest.approx(0, abs=1e-6 * heat[0])
 
 
-def test_the_fourth_example_opens_a_crack(tmp_path, monkeypatch, capsys):
-    solution = run(EXAMPLES[3], tmp_path, monkeypatch, steps=25, time_limit=60)["solution"]
+def test_the_fifth_example_opens_a_crack(tmp_path, monkeypatch, capsys):
+    solution = run(EXAMPLES[4], tmp_path, monkeypatch, steps=25, time_limit=60)["solution"]
     above, below = solution([[-0.9, 1e-6], [-0.9, -1e-6]])
     assert solution.estimate < 0.02 and above - below > 0.5
     assert abs(above + below - 1) < 0.02  # by symmetry
     assert "r^0.5" in capsys.readouterr().out
 
 
-def test_the_fifth_example_reads_a_load_cell(tmp_path, monkeypatch, capsys):
-    solution = run(EXAMPLES[4], tmp_path, monkeypatch, time_limit=60)["solution"]
+def test_the_sixth_example_reads_a_load_cell(tmp_path, monkeypatch, capsys):
+    solution = run(EXAMPLES[5], tmp_path, monkeypatch, time_limit=60)["solution"]
     found = solution.parameters["E"]
     # a uniform stress: the force is E 0.3 / 60 * 20, its mean 631 / 3, known to 2 / sqrt(3)
     assert found.estimate == pytest.approx(6310 / 3, rel=1e-3) and found.sd == pytest.approx(20 / 3**0.5, rel=0.1)
     assert (tmp_path / "sample.vtu").is_file()
 
 
-def test_the_sixth_example_runs_around_a_ring(tmp_path, monkeypatch, capsys):
-    solution = run(EXAMPLES[5], tmp_path, monkeypatch, steps=25, time_limit=60)["solution"]
+def test_the_seventh_example_runs_around_a_ring(tmp_path, monkeypatch, capsys):
+    solution = run(EXAMPLES[6], tmp_path, monkeypatch, steps=25, time_limit=60)["solution"]
     left, right = solution([[0.0, 0.05], [1.0, 0.05]])
     assert solution.estimate < 5e-3 and abs(left - right) < 1e-9
     assert len(list(tmp_path.glob("ring_*.vtu"))) == 3 and (tmp_path / "ring.gif").is_file()

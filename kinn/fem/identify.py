@@ -13,12 +13,12 @@ from scipy.optimize import least_squares
 from torch import Tensor
 
 from kinn.fem.modes import LARGEST, Modes, modes_of
-from kinn.fem.reading import Reading, jet_matrices
 from kinn.fem.solve import FemSolution, Solved, newton, solve
 from kinn.formulations.data import first_noise, noise_of
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.prior import expected
-from kinn.formulations.sensitivity import sensitivities, sides_of
+from kinn.formulations.reading import Reading, jet_matrices, slopes_of
+from kinn.formulations.sensitivity import sensitivities
 from kinn.geometry import Mesh
 from kinn.inference.identifiability import covariance_of
 from kinn.inference.intervals import intervals
@@ -221,10 +221,7 @@ class _Fit:
             changes[modes.dofs, own] = modes.shapes
             changes[factor.free, own] = -factor.solve(solved.tangent[factor.free][:, modes.dofs] @ modes.shapes)
         moved, values = np.stack([space.values(column) for column in changes.T], 1), space.values(solved.values)
-        found = np.concatenate([reading.derivatives(values, moved, parameters) for reading in self.readings])
-        for j, (low, high) in enumerate(sides_of(parameters)):
-            ends = [np.concatenate([reading(values, side) for reading in self.readings]) for side in (low, high)]
-            found[:, j] += (ends[1] - ends[0]) / float(high[j] - low[j])
+        found = slopes_of(self.readings, values, moved, parameters)
         found[:, :p] *= [s.slope(f) for s, f in zip(self.symbols, free[:p].tolist(), strict=True)]
         return found
 

@@ -31,7 +31,7 @@ class Modes:
 
 
 def modes_of(space: GalerkinSpace, component: FieldComponent) -> Modes:
-    """The modes `K phi = lambda M phi` of a field, each with its deviation `sqrt(size) / (kappa^2 + lambda)`.
+    """The modes `K phi = lambda M phi` of a field, each with its deviation `1 / (sqrt(size) (kappa^2 + lambda))`.
 
     Raises StatementError for a prior that is no Gaussian field.
     """
@@ -62,7 +62,7 @@ def modes_of(space: GalerkinSpace, component: FieldComponent) -> Modes:
     nu = 2 - dimension / 2
     kappa = math.sqrt(8 * nu)
     size = math.gamma(nu) / ((4 * math.pi) ** (dimension / 2) * kappa ** (2 * nu))
-    shapes = vectors * (math.sqrt(size) / (kappa**2 + np.maximum(values, 0)))
+    shapes = vectors * (1 / math.sqrt(size) / (kappa**2 + np.maximum(values, 0)))
     return Modes(component, first + dofs, shapes, None if prior.deviation is None else prior.deviation**-2)
 
 

@@ -15,6 +15,7 @@ from kinn.formulations.factor import Factor, SingularTangent
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.parts import Parts
 from kinn.formulations.pieces import Piece
+from kinn.formulations.reading import Reading, slopes_of
 from kinn.formulations.sensitivity import sensitivities
 from kinn.formulations.settling import Settling, Unsettled
 from kinn.formulations.surrogate import Surrogate
@@ -106,6 +107,27 @@ class ErrorEstimate:
             motion, self._open = self._settling.shift(self._factor.null, jets, parameters, answers)
             error += motion
         return error, trial
+
+    def data_slopes(self, unknowns: Unknowns) -> np.ndarray | None:
+        """(n, p): what all observations change by with the free numbers of the parameters while the statement holds, as the
+        elements say; None where they have no answer."""
+        space, problem = self.space, self.problem
+        parameters = unknowns.parameters().detach().cpu().double()
+        pieces = space.strong_pieces if self.smooth else space.pieces
+        try:
+            tangent = space.tangent(jets_on(unknowns.surrogate, space.pieces), parameters)
+            factor = Factor(space, tangent, np.setdiff1d(np.arange(space.size), space.fixed))
+        except SingularTangent:
+            return None
+        if factor.null.shape[1]:
+            return None
+        answers = sensitivities(space, jets_on(unknowns.surrogate, pieces), parameters, factor, tangent, pieces)
+        moved = np.stack([space.values(answer) for answer in answers.T], 1)
+        values = space.values(nodal_values(unknowns.surrogate, space))
+        readings = [Reading(space, data) for data in problem.observations]
+        symbols = problem.parameters.values()
+        slopes = [s.slope(f) for s, f in zip(symbols, unknowns.free.tolist(), strict=True)]
+        return slopes_of(readings, values, moved, parameters) * slopes
 
     def __call__(self, unknowns: Unknowns) -> float | None:
         """The relative H1 error of the worst field; `error` keeps the correction. None where no correction can be found."""

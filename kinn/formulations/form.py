@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from kinn.formulations.blocks import Block
@@ -48,6 +49,11 @@ class Form(ABC):
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take over the `state` of a form that was prepared for the same problem, bit for bit."""
         assert not state, "a form that has a state restores it"
+
+    def data_slopes(self, unknowns: Unknowns) -> np.ndarray | None:
+        """(n, p): what all observations change by with the free numbers of the parameters while the statement holds, by finite
+        elements; None where these do not have the whole statement."""
+        return None
 
     @abstractmethod
     def blocks(self, unknowns: Unknowns, n: int, seed: int) -> list[Block]:

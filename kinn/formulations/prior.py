@@ -24,7 +24,7 @@ from kinn.statement.problem import Problem
 
 POINTS = {1: 256, 2: 512, 3: 1024, 4: 2048}  # on which an energy is integrated, by dimension of the mesh
 LARGEST_CHANGE = 100.0  # of a strength from one round to the next
-IMPROVED = 0.01  # of misfits and energies: a fall by less does not go on
+SETTLED, IMPROVED = 1.3, 0.01  # changes of a strength, and falls of misfits and energies, that are the last
 RIDGE = 1e-13  # of the scaled Gauss-Newton matrix: what counts less than this is not determined
 
 
@@ -74,7 +74,7 @@ class Priors:
         ]
 
     def settle(self, unknowns: Unknowns, blocks: Sequence[Block], weight: float) -> tuple[float, bool]:
-        """How many unknowns the data determine, and whether a strength moved by a factor of 2 or the field still improves.
+        """How many unknowns the data determine, and whether a strength still moved or the field improved.
 
         A strength makes the evidence of the data largest: MacKay's fixed point `strength s'P s = gamma` with gamma the number
         of the field's unknowns that others than its prior determine (doi:10.1162/neco.1992.4.3.415).
@@ -100,7 +100,7 @@ class Priors:
                 change = max(determined, 0.1) / (loss / weight)
                 change = min(max(change, 1 / LARGEST_CHANGE), LARGEST_CHANGE)
                 energy.strength *= change
-                moved = moved or not 0.5 < change < 2.0
+                moved = moved or not 1 / SETTLED < change < SETTLED
         return gamma, moved
 
 
@@ -128,4 +128,10 @@ def weights_of(unknowns: Unknowns, component: FieldComponent) -> Tensor:
     return network.weights_of(output)
 
 
-__all__ = ["Energy", "Priors", "expected", "terms", "weights_of"]
+def determined_by_data(unknowns: Unknowns) -> Tensor:
+    """The places among all unknowns of the weights of unknown coefficient fields, and of the parameters."""
+    fields = [weights_of(unknowns, component) for component in unknowns.problem.identified]
+    return torch.cat([*fields, torch.arange(unknowns.size - len(unknowns.free), unknowns.size)]).unique()
+
+
+__all__ = ["Energy", "Priors", "determined_by_data", "expected", "terms", "weights_of"]

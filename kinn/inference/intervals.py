@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinn.formulations.prior import weights_of
+from kinn.formulations.prior import determined_by_data
 from kinn.formulations.system import System
 from kinn.formulations.unknowns import Unknowns
 from kinn.inference.identifiability import covariance_of
@@ -28,20 +28,21 @@ class Inferred:
     Attributes:
         parameters: estimate, standard deviation and 95 % interval of each parameter.
         note: which combinations the data determine, where they do not determine all.
-        bands: for each unknown coefficient field a root B (P, r) of the covariance B B' of the weights of its network, P of all.
+        root: B (q, r) with the covariance B B' of what data determine, as `Result` holds it.
     """
 
     parameters: dict[str, Estimated]
     note: str = ""
-    bands: dict[str, Tensor] = field(default_factory=dict)
+    root: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
 
 
 def infer(unknowns: Unknowns, training: Training | None) -> Inferred:
     """Each parameter's estimate; with a finished `training` that had data, standard deviations, intervals and bands.
 
-    The loss, divided by the weight of the data, is `sum (misfit / sigma)^2` plus priors plus physics that is all but a
-    constraint. The covariance of the free parameters is then the inverse of the Schur complement of its Gauss-Newton matrix:
-    what the data still say about a parameter when the network may answer every change of it. Intervals are formed for the free
+    The covariance of the parameters is the inverse of what the data say of them, `S' S` with S what standardized data change by
+    with each free number while the statement holds. Finite elements tell S. Where they do not have the whole statement, and for
+    fields, it is the Schur complement of the Gauss-Newton matrix of the loss, divided by the weight of the data: `sum (misfit /
+    sigma)^2` plus priors plus physics that is all but a constraint. Intervals are formed for the free
     numbers and mapped back, so that they respect the bounds.
     """
     problem = unknowns.problem
@@ -50,12 +51,21 @@ def infer(unknowns: Unknowns, training: Training | None) -> Inferred:
     symbols, free = list(problem.parameters.values()), unknowns.free.tolist()
     if training is None or not problem.observations or not (symbols or problem.identified):
         return Inferred({s.name: Estimated(value) for s, value in zip(symbols, values, strict=True)})
-    system, parameters, note = training.final_system(), {}, ""
+    system, parameters, note, inferred = training.final_system(), {}, "", Inferred({})
     if symbols:
-        root = information_root(system, len(symbols), training.data_factor)
-        covariance, note = covariance_of(root.numpy(), symbols, free)
+        slopes = training.form.data_slopes(unknowns)
+        if slopes is None:
+            information = information_root(system, len(symbols), training.data_factor).numpy()
+        else:  # elements hold the statement to all digits, where the network's loss lets it give way a little
+            information = np.asarray(np.linalg.qr(slopes / np.concatenate(training.data.sigmas)[:, None], mode="r"))
+        covariance, note = covariance_of(information, symbols, free)
         parameters = intervals(symbols, free, np.sqrt(covariance.diagonal()).tolist())
-    return Inferred(parameters, note, bands(system, training.data_factor) if problem.identified else {})
+        if not note:
+            values, vectors = np.linalg.eigh(covariance)
+            inferred = Inferred({}, root=torch.from_numpy(vectors * np.sqrt(np.maximum(values, 0))))
+    if problem.identified:
+        inferred = Inferred({}, root=posterior_root(system, training.data_factor))
+    return Inferred(parameters, note, inferred.root)
 
 
 def intervals(symbols: Sequence[Parameter], free: Sequence[float], deviations: Sequence[float]) -> dict[str, Estimated]:
@@ -74,34 +84,28 @@ def information_root(system: System, n_parameters: int, data_factor: float) -> T
     With the Jacobian `J = Q R`, columns of the parameters last, the Schur complement is `R_pp' R_pp`: no digits are lost to
     the normal equations.
     """
-    found, rounding = system.triangle(), 1e-8
+    found = system.triangle()
     if found is None:
-        rounding = 3e-7  # normal equations lose half the digits
         gram = system.normal_equations()[1].cpu().double()
         scale = gram.diagonal().clamp_min(1e-300).rsqrt()
         values, vectors = torch.linalg.eigh(gram * scale[:, None] * scale)
-        triangle = values.clamp_min(0).sqrt()[:, None] * vectors.T
+        triangle = values.clamp_min(1e-13).sqrt()[:, None] * vectors.T
     else:
         triangle = found[0].cpu().double()
         scale = triangle.norm(dim=0).clamp_min(1e-300).reciprocal()
         triangle = triangle * scale
-    ridge = torch.full_like(scale, rounding)
+    ridge = torch.full_like(scale, 1e-8)
     ridge[-n_parameters:] = 0  # weights that nothing determines must not make the parameters look undetermined
     triangle = torch.linalg.qr(torch.cat([triangle, torch.diag(ridge)]), mode="r")[1]
     return triangle[-n_parameters:, -n_parameters:] / scale[-n_parameters:] / data_factor**0.5
 
 
-def bands(system: System, data_factor: float) -> dict[str, Tensor]:
-    """For each unknown coefficient field a root of the covariance of all weights, with rows for its network alone."""
+def posterior_root(system: System, data_factor: float) -> Tensor:
+    """B (q, r) with the covariance B B' of the weights of unknown coefficient fields and the parameters, all else eliminated."""
     unknowns, gram = system.unknowns, system.normal_equations()[1].cpu().double() / data_factor
     scale = gram.diagonal().clamp_min(1e-300).rsqrt()
     values, vectors = torch.linalg.eigh(gram * scale[:, None] * scale)
-    kept = values > UNDETERMINED * values[-1]  # weights that change no function have no part in a band
-    root = scale[:, None] * vectors[:, kept] * values[kept].rsqrt()
-    found = {}
-    for component in unknowns.problem.identified:
-        own = torch.zeros_like(root)
-        here = weights_of(unknowns, component)
-        own[here] = root[here]
-        found[component.name] = torch.linalg.qr(own.T, mode="r")[1].T.contiguous()
-    return found
+    kept = values > UNDETERMINED * values[-1]  # weights that change no function have no part in a deviation
+    rows = determined_by_data(unknowns)
+    root = scale[rows, None] * vectors[rows][:, kept] * values[kept].rsqrt()
+    return torch.linalg.qr(root.T, mode="r")[1].T.contiguous()

@@ -62,13 +62,18 @@ class Comparison:
         self.length = float(mesh.scale[: mesh.spatial_dimension].max())
         self._open = null_space(problem)
         self._tables: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
-        for name in self.reference.fields:
-            components = list(problem.fields[name])
-            values = self.reference.evaluate(components, self.points)
+        homes = {name: problem.fields[name][0].on for name in self.reference.fields}
+        self._points = {  # a field that lives on a boundary is compared there, without slopes
+            name: sample(mesh, n, on=on, seed=seed).x if on else self.points for name, on in homes.items()
+        }
+        for name, points in self._points.items():
+            values = self.reference.evaluate(list(problem.fields[name]), points)
             slopes = None
-            if self.reference.has_derivatives(name):
-                slopes = self.reference.evaluate(self._gradient(name), self.points)
-            self._check(f"the reference of field {name!r}", values if slopes is None else np.hstack([values, slopes]))
+            if self.reference.has_derivatives(name) and not homes[name]:
+                slopes = self.reference.evaluate(self._gradient(name), points)
+            self._check(
+                f"the reference of field {name!r}", values if slopes is None else np.hstack([values, slopes]), points
+            )
             if not self._closed(name, values)[0].any():
                 raise StatementError(
                     f"the reference of field {name!r} is zero everywhere, so nothing is relative to it; leave the field out"
@@ -80,15 +85,15 @@ class Comparison:
                 raise StatementError(f"{name!r} is a field already; give the expression another name")
             expressions = scalars(what, problem)
             values = self.reference.evaluate(expressions, self.points)
-            self._check(f"{name!r} of the reference", values)
+            self._check(f"{name!r} of the reference", values, self.points)
             if not values.any():
                 raise StatementError(f"{name!r} of the reference is zero everywhere, so nothing is relative to it")
             self._derived[name] = expressions, values
 
-    def _check(self, what: str, values: np.ndarray) -> None:
+    def _check(self, what: str, values: np.ndarray, points: np.ndarray) -> None:
         bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
         if len(bad):
-            at = ", ".join(f"{value:g}" for value in self.points[bad[0]])
+            at = ", ".join(f"{value:g}" for value in points[bad[0]])
             raise StatementError(
                 f"{what} is not finite at {len(bad)} of {len(values)} points, such as ({at}); correct it"
             )
@@ -111,7 +116,7 @@ class Comparison:
         found = {}
         for name, (values, _) in self._tables.items():
             error, _ = self._closed(
-                name, unchecked(solution).evaluate(list(self.problem.fields[name]), self.points) - values
+                name, unchecked(solution).evaluate(list(self.problem.fields[name]), self._points[name]) - values
             )
             found[name] = _ratio(_square(error), _square(self._closed(name, values)[0]))
         return found
@@ -120,7 +125,9 @@ class Comparison:
         values, slopes = self._tables[name]
         wanted = list(self.problem.fields[name])
         count = len(wanted)
-        found = unchecked(solution).evaluate(wanted if slopes is None else wanted + self._gradient(name), self.points)
+        found = unchecked(solution).evaluate(
+            wanted if slopes is None else wanted + self._gradient(name), self._points[name]
+        )
         moved = None if slopes is None else found[:, count:] - slopes
         error, moved = self._closed(name, found[:, :count] - values, moved)
         size, slopes = self._closed(name, values, slopes)
@@ -143,10 +150,10 @@ class Comparison:
             return values, slopes
         mesh, own = self.problem.mesh, [self.problem.index(component) for component in self.problem.fields[name]]
         indices = [tuple(int(a == axis) for a in range(mesh.dimension)) for axis in range(mesh.spatial_dimension)]
-        motions = np.stack([self._open.jet(c, (0,) * mesh.dimension, self.points) for c in own], 1)  # (n, c, m)
+        motions = np.stack([self._open.jet(c, (0,) * mesh.dimension, self._points[name]) for c in own], 1)  # (n, c, m)
         parts = np.linalg.lstsq(motions.reshape(values.size, -1), values.ravel(), rcond=None)[0]
         if slopes is not None:
-            turned = [self._open.jet(c, index, self.points) @ parts for c in own for index in indices]
+            turned = [self._open.jet(c, index, self._points[name]) @ parts for c in own for index in indices]
             slopes = slopes - np.stack(turned, 1)
         return values - motions @ parts, slopes
 

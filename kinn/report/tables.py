@@ -14,6 +14,8 @@ from kinn.report.balance import flux_jumps
 from kinn.report.errors import Errors
 from kinn.result import Estimated, Result
 
+CORRELATED = 0.95  # what is worth a line
+
 
 def describe(result: Result, truths: Mapping[str, float] | None = None) -> str:
     """A summary: form and why, status and what to do next, error estimate, every term by name, parameters, time."""
@@ -27,6 +29,7 @@ def describe(result: Result, truths: Mapping[str, float] | None = None) -> str:
     ]
     rows += [(name, parameter_text(entry, (truths or {}).get(name))) for name, entry in result.parameters.items()]
     rows += [("identified", result.note)] if result.note else []
+    rows += [("correlated", text) for text in correlated(result)]
     for name, sigma in result.sigmas.items():
         if name not in given:
             rows.append((f"noise of {name}", f"sd {sigma:.3g}, estimated from the data"))
@@ -48,6 +51,15 @@ def describe(result: Result, truths: Mapping[str, float] | None = None) -> str:
         lines.append("relative residuals on independent points")
         lines += two_columns([(name, f"{value:.2e}") for name, value in result.terms.items()])
     return "\n".join(lines)
+
+
+def correlated(result: Result) -> list[str]:
+    """Pairs of parameters whose estimates depend on each other so much that one interval says little without the other."""
+    if not len(result.root):
+        return []
+    names, table = list(result.problem.parameters), result.correlations
+    pairs = ((i, j) for i in range(len(names)) for j in range(i))
+    return [f"{names[j]} and {names[i]}: {table[i, j]:+.3f}" for i, j in pairs if abs(table[i, j]) > CORRELATED]
 
 
 def singular_texts(modes: Iterable[SingularMode]) -> list[str]:

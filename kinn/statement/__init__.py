@@ -4,6 +4,7 @@ from kinn.statement.calculus import Div, div, grad
 from kinn.statement.coefficients import Coefficient
 from kinn.statement.conditions import Condition, Dirichlet, Equation, Initial, Neumann, Periodic, Robin
 from kinn.statement.coordinates import Coordinate, Normal
+from kinn.statement.edges import law
 from kinn.statement.errors import StatementError, suggest
 from kinn.statement.fields import Field, field_of
 from kinn.statement.integrals import Integral
@@ -27,6 +28,7 @@ __all__ = [
     "Average", "Coefficient", "Condition", "Coordinate", "Dirichlet", "Div", "Equation", "Field", "GaussianField",
     "Initial", "Integral",
     "InterfaceTie", "Jump", "Neumann", "NoWeakForm", "Normal", "Observations", "Parameter", "Periodic", "PeriodicTie",
-    "Problem", "Robin", "StatementError", "Term", "TotalVariation", "WeakForm", "WeakRow", "average", "div", "field_of", "grad", "jump",
+    "Problem", "Robin", "StatementError", "Term", "TotalVariation", "WeakForm", "WeakRow", "average", "div", "field_of", "grad",
+    "jump", "law",
     "strong_terms", "suggest", "weak_terms",
 ]  # fmt: skip

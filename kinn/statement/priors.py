@@ -61,7 +61,7 @@ class GaussianField:
         found += [math.sqrt(2) * kappa * length * s.diff(x) for x, length in axes]
         for (x, one), (y, two) in itertools.combinations_with_replacement(axes, 2):
             found.append((1 if x == y else math.sqrt(2)) * one * two * s.diff(x, y))
-        return [row / math.sqrt(size) for row in found]
+        return [row * math.sqrt(size) for row in found]  # without it the variance would be `size`
 
 
 @dataclass(frozen=True)

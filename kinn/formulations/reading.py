@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -11,6 +13,7 @@ from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.integrals import IntegralTerm
 from kinn.formulations.program import Program
 from kinn.formulations.scaling import pointwise_slopes
+from kinn.formulations.sensitivity import sides_of
 from kinn.formulations.settling import integral_pieces, integrated
 from kinn.geometry.cells import shape_functions
 from kinn.statement.observations import Observations
@@ -67,6 +70,16 @@ class Reading:
         return self.term.values(torch.cat(integrated(self.pieces, jets, parameters)), parameters)[0]
 
 
+def slopes_of(readings: Sequence[Reading], values: np.ndarray, moved: np.ndarray, parameters: Tensor) -> np.ndarray:
+    """(n, m): derivatives of all readings of nodal values (size,) along their changes `moved` (size, m), the first of which are
+    answers to the parameters, on which readings may depend by themselves too."""
+    found = np.concatenate([reading.derivatives(values, moved, parameters) for reading in readings])
+    for j, (low, high) in enumerate(sides_of(parameters)):
+        ends = [np.concatenate([reading(values, side) for reading in readings]) for side in (low, high)]
+        found[:, j] += (ends[1] - ends[0]) / float(high[j] - low[j])
+    return found
+
+
 def jet_matrices(
     space: GalerkinSpace, points: np.ndarray, jets: tuple[tuple[int, tuple[int, ...]], ...]
 ) -> list[sparse.csr_array]:
@@ -84,4 +97,4 @@ def jet_matrices(
     return found
 
 
-__all__ = ["Reading", "jet_matrices"]
+__all__ = ["Reading", "jet_matrices", "slopes_of"]
