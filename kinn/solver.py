@@ -187,7 +187,7 @@ def solve(
             )
 
     limits = Limits(tolerance, steps, time_limit)
-    training = Training(problem, prepared, racers, limits, seed, clock, on_record, checkpoints.keep)
+    training = Training(problem, prepared, racers, limits, seed, clock, on_record, checkpoints.keep, start is not None)
     checkpoints.restore(training)
     # SciPy's BLAS threads would spin against torch's: on two cores a step of the weak form took four times as long.
     with checkpoints, line, threadpool_limits(limits=1, user_api="blas"):

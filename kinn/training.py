@@ -12,7 +12,7 @@ from kinn.formulations.data import Data, data_blocks
 from kinn.formulations.form import Form
 from kinn.formulations.prior import Priors
 from kinn.formulations.surrogate import Surrogate
-from kinn.formulations.system import System
+from kinn.formulations.system import System, not_finite
 from kinn.formulations.unknowns import Unknowns
 from kinn.limits import Clock, Course, Limits, Stop
 from kinn.optimize import Adam, AdamState, GaussNewton, LevenbergMarquardt
@@ -30,8 +30,9 @@ GROWING, FULL_GROWN = (8, 0.7), (30, 0.995)
 PATIENCE, IMPROVEMENT = 3, 0.8  # stages in a row that may pass before the squared residual has fallen by this factor
 # What a squared relative misfit counts against physics, at first and in the end.
 DATA_WEIGHT_START, DATA_WEIGHT = 1e-2, 1e-4
-# What part of the noise of the data the error of the physics may be; fields, known to a few hundredths, ask for less.
-NOISE_SHARE, FIELD_SHARE = 2e-3, 1e-2
+# What part of the noise of the data the error of the physics may be; for fields, known to a few hundredths; and where it moves
+# parameters by less than the last part of their deviations.
+NOISE_SHARE, FIELD_SHARE, LARGEST_SHARE, SHIFT = 2e-3, 1e-2, 0.1, 0.1
 SETTLED = 1e-3  # a parameter has settled if its free number moves less from stage to stage
 
 
@@ -48,11 +49,12 @@ class Training:
         clock: Clock,
         on_record: Callable[[Record, Unknowns, dict[str, float]], None],
         on_stand: Callable[[Training], None] = lambda _: None,
+        started: bool = False,
     ) -> None:
         self.problem, self.form, self.candidates = problem, form, list(candidates)
         self.limits, self.seed, self.clock, self.on_record, self.on_stand = limits, seed, clock, on_record, on_stand
         self.data, self.priors = Data.of(problem), Priors.of(problem, self.candidates[0].surrogate)
-        self.data_weight = DATA_WEIGHT_START
+        self.data_weight = DATA_WEIGHT if started else DATA_WEIGHT_START
         self.unknowns = self.candidates[0]
         self.best: tuple[float, float | None, Unknowns] | None = None
         self.history: list[Record] = []
@@ -177,14 +179,17 @@ class Training:
             check, estimate = self._judge(n, loss)
             weighed = self._settle_data()
             moved = float((self.unknowns.free - before).abs().max()) if len(before) else 0.0
-            if estimate is not None and estimate < self._goal() and not weighed and moved < SETTLED:
+            exact = self._is_exact(estimate)
+            if exact and not weighed and moved < SETTLED:
                 raise Stop(Status.CONVERGED)
             course.damping, course.optimizer = min(max(optimizer.damping, 1e-10), 1e-2), None
             if check > 8 * loss and course.ratio < 8:
                 course.ratio *= 2
             course.idle = 0 if check < IMPROVEMENT * course.best_check or weighed else course.idle + 1
             course.best_check = min(check, course.best_check)
-            if (finer := self._finer()) is not None:
+            # physics that are exact enough wait for the parameters, as long as they come nearer
+            finer = None if exact and self.problem.parameters and course.idle < PATIENCE else self._finer()
+            if finer is not None:
                 self.unknowns = replace(self.unknowns, surrogate=finer)
             elif course.idle >= PATIENCE:
                 raise Stop(Status.UNDER_INTEGRATED if check > 30 * loss else Status.STALLED)
@@ -200,10 +205,14 @@ class Training:
         enough = capacity is None or 2 * POINTS_PER_PARAMETER * finer.network.n_parameters <= capacity
         return finer if enough else None
 
-    def _goal(self) -> float:
-        """The error at which a run has converged: physics need not be far more exact than the data."""
+    def _is_exact(self, estimate: float | None) -> bool:
+        """Whether the physics are as exact as asked, or as the data can tell: by their noise, or by what moves parameters."""
+        noise = self.data.relative if self.problem.observations else 0.0
         share = FIELD_SHARE if self.priors.energies else NOISE_SHARE
-        return max(self.limits.tolerance, share * self.data.relative if self.problem.observations else 0.0)
+        if estimate is None or estimate < max(self.limits.tolerance, share * noise):
+            return estimate is not None
+        influence = self.form.influence(self.unknowns) if estimate < LARGEST_SHARE * noise else None
+        return influence is not None and self.data.shift(*influence) < SHIFT
 
     def _settle_data(self) -> bool:
         """Estimate unknown noise and let physics count more; whether the loss changed its meaning."""
@@ -239,8 +248,6 @@ class Training:
                     return False
         return True
 
-    # What happens between.
-
     def _after_step(self, loss: float) -> None:
         self.steps += 1
         seconds = self.clock.seconds()
@@ -260,7 +267,7 @@ class Training:
         judgement = self.form.judge(self.unknowns, n)
         check, estimate = sum(judgement.terms.values()), judgement.estimate
         if not math.isfinite(check):
-            name = _not_finite(judgement.terms)
+            name = not_finite(judgement.terms)
             raise Stop(Status.NONFINITE, f"the term {name!r} is infinite or NaN; {Status.NONFINITE.value}")
         score = check if estimate is None else estimate
         # Estimates on the growing tests of the weak form become more honest: the latest counts unless it is clearly worse.
@@ -290,9 +297,5 @@ class Training:
         losses = system.losses()
         if not math.isfinite(sum(losses.values())):
             raise Stop(
-                Status.NONFINITE, f"the term {_not_finite(losses)!r} is infinite or NaN; {Status.NONFINITE.value}"
+                Status.NONFINITE, f"the term {not_finite(losses)!r} is infinite or NaN; {Status.NONFINITE.value}"
             )
-
-
-def _not_finite(losses: dict[str, float]) -> str:
-    return next((name for name, value in losses.items() if not math.isfinite(value)), next(iter(losses)))

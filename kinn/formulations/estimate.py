@@ -108,9 +108,9 @@ class ErrorEstimate:
             error += motion
         return error, trial
 
-    def data_slopes(self, unknowns: Unknowns) -> np.ndarray | None:
-        """(n, p): what all observations change by with the free numbers of the parameters while the statement holds, as the
-        elements say; None where they have no answer."""
+    def influence(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
+        """(n, p) and (n,): what all observations change by with the free numbers of the parameters while the statement holds, as
+        the elements say, and with the last correction; None where they have no answer."""
         space, problem = self.space, self.problem
         parameters = unknowns.parameters().detach().cpu().double()
         pieces = space.strong_pieces if self.smooth else space.pieces
@@ -119,15 +119,18 @@ class ErrorEstimate:
             factor = Factor(space, tangent, np.setdiff1d(np.arange(space.size), space.fixed))
         except SingularTangent:
             return None
-        if factor.null.shape[1]:
+        if factor.null.shape[1] or len(self.error) != space.size:
             return None
         answers = sensitivities(space, jets_on(unknowns.surrogate, pieces), parameters, factor, tangent, pieces)
         moved = np.stack([space.values(answer) for answer in answers.T], 1)
-        values = space.values(nodal_values(unknowns.surrogate, space))
+        trial = nodal_values(unknowns.surrogate, space)
+        values, corrected = space.values(trial), space.values(trial + self.error)
         readings = [Reading(space, data) for data in problem.observations]
-        symbols = problem.parameters.values()
-        slopes = [s.slope(f) for s, f in zip(symbols, unknowns.free.tolist(), strict=True)]
-        return slopes_of(readings, values, moved, parameters) * slopes
+        slopes = slopes_of(readings, values, moved, parameters)
+        slopes *= [s.slope(f) for s, f in zip(problem.parameters.values(), unknowns.free.tolist(), strict=True)]
+        return slopes, np.concatenate(
+            [reading(corrected, parameters) - reading(values, parameters) for reading in readings]
+        )
 
     def __call__(self, unknowns: Unknowns) -> float | None:
         """The relative H1 error of the worst field; `error` keeps the correction. None where no correction can be found."""

@@ -50,9 +50,9 @@ class Form(ABC):
         """Take over the `state` of a form that was prepared for the same problem, bit for bit."""
         assert not state, "a form that has a state restores it"
 
-    def data_slopes(self, unknowns: Unknowns) -> np.ndarray | None:
-        """(n, p): what all observations change by with the free numbers of the parameters while the statement holds, by finite
-        elements; None where these do not have the whole statement."""
+    def influence(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
+        """(n, p) and (n,): what all observations change by with the free numbers of the parameters while the statement holds, by
+        finite elements, and with the last estimated error; None where these do not have the whole statement."""
         return None
 
     @abstractmethod

@@ -237,9 +237,9 @@ class GalerkinForm(Form):
     def name(self) -> str:
         return " + ".join(self.problem.equations)
 
-    def data_slopes(self, unknowns: Unknowns) -> np.ndarray | None:
-        whole = not (self.others or self.integrals or self.problem.identified)
-        return self._judge_of(self.tests()).data_slopes(unknowns) if whole else None
+    def influence(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
+        whole = self.problem.parameters and not (self.others or self.integrals or self.problem.identified)
+        return self._judging[1].influence(unknowns) if whole and self._judging is not None else None
 
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
         """The correction in the test space of the mesh refined once; then that mesh is refined where the correction is large."""

@@ -92,9 +92,9 @@ class StrongForm(Form):
     def lacking(self) -> str:
         return "" if self.estimate is None else self.estimate.lacking
 
-    def data_slopes(self, unknowns: Unknowns) -> np.ndarray | None:
-        known = self.estimate is not None and not self.integrals and not self.problem.identified
-        return self.estimate.data_slopes(unknowns) if known and self.estimate is not None else None
+    def influence(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
+        whole = self.problem.parameters and not (self.integrals or self.problem.identified)
+        return self.estimate.influence(unknowns) if whole and self.estimate is not None else None
 
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
         blocks = self.blocks(unknowns, max(2048, n), seed=CHECK_SEED)

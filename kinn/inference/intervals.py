@@ -53,11 +53,13 @@ def infer(unknowns: Unknowns, training: Training | None) -> Inferred:
         return Inferred({s.name: Estimated(value) for s, value in zip(symbols, values, strict=True)})
     system, parameters, note, inferred = training.final_system(), {}, "", Inferred({})
     if symbols:
-        slopes = training.form.data_slopes(unknowns)
-        if slopes is None:
+        influence = training.form.influence(unknowns)
+        if influence is None:
             information = information_root(system, len(symbols), training.data_factor).numpy()
         else:  # elements hold the statement to all digits, where the network's loss lets it give way a little
-            information = np.asarray(np.linalg.qr(slopes / np.concatenate(training.data.sigmas)[:, None], mode="r"))
+            information = np.asarray(
+                np.linalg.qr(influence[0] / np.concatenate(training.data.sigmas)[:, None], mode="r")
+            )
         covariance, note = covariance_of(information, symbols, free)
         parameters = intervals(symbols, free, np.sqrt(covariance.diagonal()).tolist())
         if not note:
