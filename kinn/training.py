@@ -24,8 +24,7 @@ LARGEST_NETWORK = 2400
 RACE, RACE_STEPS = (3, 2, 1), 5  # how many initial networks are left after each round of a race, and its steps
 STAGE_STEPS = 60
 STRIDE, ADAM_STRIDE = 10, 100  # steps between two moments from which a run can be continued
-# A stage ends when the loss falls slower than by a rate a step over a window of steps: early where refinement waits, late
-# where there is nothing else to do than go on.
+# A stage ends when the loss falls slower than by a rate a step over a window of steps: early where refinement waits.
 GROWING, FULL_GROWN = (8, 0.7), (30, 0.995)
 PATIENCE, IMPROVEMENT = 3, 0.8  # stages in a row that may pass before the squared residual has fallen by this factor
 # What a squared relative misfit counts against physics, at first and in the end.
