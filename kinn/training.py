@@ -29,8 +29,8 @@ GROWING, FULL_GROWN = (8, 0.7), (30, 0.995)
 PATIENCE, IMPROVEMENT = 3, 0.8  # stages in a row that may pass before the squared residual has fallen by this factor
 # What a squared relative misfit counts against physics, at first and in the end.
 DATA_WEIGHT_START, DATA_WEIGHT = 1e-2, 1e-4
-# What part of the noise of the data the error of the physics may be; for fields, known to a few hundredths; and where it moves
-# parameters by less than the last part of their deviations.
+# What part of the noise of the data the error of the physics may be; for fields, known to a few hundredths; and where parameters
+# are nearer to their best values than the last part of their deviations.
 NOISE_SHARE, FIELD_SHARE, LARGEST_SHARE, SHIFT = 2e-3, 1e-2, 0.1, 0.1
 SETTLED = 1e-3  # a parameter has settled if its free number moves less from stage to stage
 
@@ -205,7 +205,7 @@ class Training:
         return finer if enough else None
 
     def _is_exact(self, estimate: float | None) -> bool:
-        """Whether the physics are as exact as asked, or as the data can tell: by their noise, or by what moves parameters."""
+        """Whether the physics are as exact as asked, or as the data can tell: by their noise, or by what parameters say."""
         noise = self.data.relative if self.problem.observations else 0.0
         share = FIELD_SHARE if self.priors.energies else NOISE_SHARE
         if estimate is None or estimate < max(self.limits.tolerance, share * noise):

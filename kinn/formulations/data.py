@@ -79,14 +79,14 @@ class Data:
         self._relate()
         return moved
 
-    def shift(self, slopes: np.ndarray, changes: np.ndarray) -> float:
-        """By how many of their standard deviations parameters move at most with `changes` (n,) of all data, which change by
-        `slopes` (n, p) with them; inf without parameters."""
+    def shift(self, slopes: np.ndarray, misfits: np.ndarray) -> float:
+        """How many standard deviations parameters are from their best values, where `misfits` (n,) change by `slopes` (n, p)
+        with them; inf without parameters."""
         if not slopes.shape[1]:
             return math.inf
         sigma = np.concatenate(self.sigmas)
         directions = np.linalg.svd(slopes / sigma[:, None], full_matrices=False)[0]
-        return float(np.linalg.norm(directions.T @ (changes / sigma)))
+        return float(np.linalg.norm(directions.T @ (misfits / sigma)))
 
 
 def spread_of(data: Observations) -> float:

@@ -110,7 +110,7 @@ class ErrorEstimate:
 
     def influence(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
         """(n, p) and (n,): what all observations change by with the free numbers of the parameters while the statement holds, as
-        the elements say, and with the last correction; None where they have no answer."""
+        the elements say, and their misfits after the last correction; None where they have no answer."""
         space, problem = self.space, self.problem
         parameters = unknowns.parameters().detach().cpu().double()
         pieces = space.strong_pieces if self.smooth else space.pieces
@@ -125,12 +125,11 @@ class ErrorEstimate:
         moved = np.stack([space.values(answer) for answer in answers.T], 1)
         trial = nodal_values(unknowns.surrogate, space)
         values, corrected = space.values(trial), space.values(trial + self.error)
+        measured = np.concatenate([np.asarray(data.values) for data in problem.observations])
         readings = [Reading(space, data) for data in problem.observations]
         slopes = slopes_of(readings, values, moved, parameters)
         slopes *= [s.slope(f) for s, f in zip(problem.parameters.values(), unknowns.free.tolist(), strict=True)]
-        return slopes, np.concatenate(
-            [reading(corrected, parameters) - reading(values, parameters) for reading in readings]
-        )
+        return slopes, np.concatenate([reading(corrected, parameters) for reading in readings]) - measured
 
     def __call__(self, unknowns: Unknowns) -> float | None:
         """The relative H1 error of the worst field; `error` keeps the correction. None where no correction can be found."""
