@@ -6,6 +6,7 @@ from kinn.bases import BSpline as BSpline
 from kinn.bases import Chebyshev as Chebyshev
 from kinn.bases import Fourier as Fourier
 from kinn.bases import Gaussian as Gaussian
+from kinn.bootstrap import bootstrap as bootstrap
 from kinn.geometry import Interval as Interval
 from kinn.geometry import Mesh as Mesh
 from kinn.networks import KAN as KAN

@@ -127,7 +127,7 @@ def _pack(training: Training) -> State:
         "course": course,
         "score": None if best is None else best[:2],
         "data": [training.data.relative, training.data_weight],
-        "strengths": [energy.strength for energy in training.priors.energies],
+        "strengths": [(energy.order, energy.strength) for energy in training.priors.energies],
         "steps": training.steps,
         "seconds": training.clock.seconds(),
         "terms": dict(training.terms),
@@ -146,8 +146,8 @@ def _unpack(state: State, training: Training) -> None:
     sigmas = _part("sigma", tensors)
     training.data.sigmas = [sigmas[str(i)].numpy() for i in range(len(sigmas))]
     training.data.relative, training.data_weight = document["data"]
-    for energy, strength in zip(training.priors.energies, document.get("strengths", ()), strict=True):
-        energy.strength = strength
+    for energy, found in zip(training.priors.energies, document.get("strengths", ()), strict=True):
+        energy.order, energy.strength = found
     device, course = first.free.device, {**document["course"], "before": tensors["before"].to(first.free.device)}
     for name, kind in OPTIMIZERS.items():
         parts = {key: value.to(device) for key, value in _part(name, tensors).items()}

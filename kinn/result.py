@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from kinn.formulations.blocks import PointBlock
+from kinn.formulations.data import Data
 from kinn.formulations.prior import determined_by_data
 from kinn.formulations.program import Program
 from kinn.formulations.surrogate import Surrogate
@@ -63,7 +64,8 @@ class Estimated:
 class Result:
     """A trained surrogate with how it was made; `terms` holds each term's relative residual on independent points.
 
-    `note` says which combinations of parameters the data determine where they do not determine each; `root` is B (q, r) with
+    `note` says which combinations of parameters the data determine where they do not determine each, and which data contradict
+    the statement; `root` is B (q, r) with
     B B' the covariance of the weights of unknown coefficient fields and of the parameters' free numbers, (0, 0) without data.
     """
 
@@ -110,6 +112,16 @@ class Result:
                 rows.append(program(z, x, n, self.parameter_values(x), program.tabulate(x)).T.cpu().numpy())
         return np.concatenate(rows) if rows else np.zeros((0, len(expressions)))
 
+    def _unknowns(self) -> Unknowns:
+        values = [p.to_free(self.parameters[name].estimate) for name, p in self.problem.parameters.items()]
+        return Unknowns(self.problem, self.surrogate, self.surrogate.center.new_tensor(values))
+
+    def misfits(self) -> dict[str, np.ndarray]:
+        """Solution minus value over the standard deviation (n,) of each set of observations, given or as estimated."""
+        found = Data.of(self.problem).residuals(self._unknowns())
+        sets = [(data.name or "", data.sigma) for data in self.problem.observations]
+        return {n: r / (self.sigmas[n] if s is None else s) for (n, s), r in zip(sets, found, strict=True)}
+
     @property
     def correlations(self) -> np.ndarray:
         """(p, p) of the free numbers of the parameters; NaN where the data do not determine them."""
@@ -124,9 +136,7 @@ class Result:
     def deviation(self, expression: sp.Expr, points: np.ndarray) -> np.ndarray:
         """The standard deviation (n,) of an expression of unknown coefficient fields and parameters at points (n, d), other
         fields as they are."""
-        like = self.surrogate.center
-        values = [p.to_free(self.parameters[name].estimate) for name, p in self.problem.parameters.items()]
-        unknowns = Unknowns(self.problem, self.surrogate, like.new_tensor(values))
+        like, unknowns = self.surrogate.center, self._unknowns()
         at = Points(np.asarray(points, dtype=np.float64), np.ones(len(points)))
         block = PointBlock("", Program([expression], self.problem), at, self.surrogate, sums=True)
         columns, root = determined_by_data(unknowns), self.root.to(like)

@@ -121,6 +121,14 @@ class Solution:
         x, _ = as_points(points, self.problem.mesh.dimension)
         return self.result.deviation(what, x)
 
+    def misfits(self) -> dict[str, np.ndarray]:
+        """For each set of observations solution minus value, in standard deviations (n,), in the order of the data: a map of where
+        data and statement disagree.
+
+        >>> z = solution.misfits()["T"]; plt.scatter(*data.points.T, c=z)       # doctest: +SKIP
+        """
+        return self.result.misfits()
+
     def error(self, reference: Any, expressions: Mapping[str, Any] | None = None) -> dict[str, Errors]:
         """Relative L2, H1 and maximum errors of each field against a reference, on points outside training.
 

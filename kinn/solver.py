@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
@@ -175,7 +176,7 @@ def solve(
             network=describe(unknowns.surrogate.network), status=status, message=message, seed=seed,
             seconds=clock.seconds(), steps=training.steps, tolerance=tolerance, estimate=training.estimate,
             estimate_note=_note(problem, choice, prepared), terms=dict(training.terms), history=tuple(training.history),
-            sigmas={d.name or "": float(s.mean()) for d, s in zip(problem.observations, training.data.sigmas, strict=True)},
+            sigmas={d.name or "": float(np.median(s)) for d, s in zip(problem.observations, training.data.sigmas, strict=True)},
             note=inferred.note, root=inferred.root,
         )  # fmt: skip
 

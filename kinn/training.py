@@ -10,7 +10,7 @@ from dataclasses import replace
 from kinn.formulations.blocks import Block
 from kinn.formulations.data import Data, data_blocks
 from kinn.formulations.form import Form
-from kinn.formulations.prior import Priors
+from kinn.formulations.prior import Influence, Priors
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.system import System, not_finite
 from kinn.formulations.unknowns import Unknowns
@@ -33,6 +33,7 @@ DATA_WEIGHT_START, DATA_WEIGHT = 1e-2, 1e-4
 # are nearer to their best values than the last part of their deviations.
 NOISE_SHARE, FIELD_SHARE, LARGEST_SHARE, SHIFT = 2e-3, 1e-2, 0.1, 0.1
 SETTLED = 1e-3  # a parameter has settled if its free number moves less from stage to stage
+GROWTH = 1.5  # the time to judge a solution grows with this power of the size of the judge
 
 
 class Training:
@@ -113,8 +114,7 @@ class Training:
             status, message = stop.status, stop.message
         except KeyboardInterrupt:  # a second one, while the solution was judged
             status, message = Status.INTERRUPTED, Status.INTERRUPTED.value
-        if self.best is not None:
-            self.unknowns = self.best[2]
+        self.unknowns = self.unknowns if self.best is None else self.best[2]
         return status, message
 
     def _stand(self) -> None:
@@ -213,12 +213,16 @@ class Training:
         influence = self.form.influence(self.unknowns) if estimate < LARGEST_SHARE * noise else None
         return influence is not None and self.data.shift(*influence) < SHIFT
 
+    def _influence(self) -> Influence:
+        slopes = self.form.field_influence(self.unknowns)
+        return None if slopes is None else self.data.standardized(slopes, self.data.residuals(self.unknowns))
+
     def _settle_data(self) -> bool:
         """Estimate unknown noise and let physics count more; whether the loss changed its meaning."""
         if not self.problem.observations:
             return False
         blocks = self._blocks(self.unknowns, self._size(), self.seed + 1) if self.priors.energies else []
-        determined, changed = self.priors.settle(self.unknowns, blocks, self.data_factor)
+        determined, changed = self.priors.settle(self.unknowns, blocks, self.data_factor, self._influence)
         changed = self.data.estimate_noise(self.unknowns, determined) or changed
         if self.data_weight > DATA_WEIGHT:
             self.data_weight = max(self.data_weight * 0.1, DATA_WEIGHT)
@@ -262,7 +266,7 @@ class Training:
 
     def _judge(self, n: int, loss: float | None) -> tuple[float, float | None]:
         """Check on independent points and estimate the error; keeps the best solution. Returns both."""
-        start = time.perf_counter()
+        start, cost = time.perf_counter(), self.form.cost
         judgement = self.form.judge(self.unknowns, n)
         check, estimate = sum(judgement.terms.values()), judgement.estimate
         if not math.isfinite(check):
@@ -274,7 +278,7 @@ class Training:
         if self.problem.observations or self.best is None or score <= slack * self.best[0]:
             self.best = score, estimate, self.unknowns.copy()
             self.terms = {name: math.sqrt(value) for name, value in judgement.terms.items()}
-        self._judging = time.perf_counter() - start - judgement.preparation
+        self._judging = (time.perf_counter() - start - judgement.preparation) / cost**GROWTH
         self.course.estimate_per_residual = math.inf if estimate is None else estimate / math.sqrt(check or 1e-300)
         residual = math.sqrt(check if loss is None else loss)
         self._record(Record(self.clock.seconds(), self.steps, residual, math.sqrt(check), estimate, self.unknowns.size))
@@ -290,11 +294,11 @@ class Training:
     def _time_is_up(self) -> bool:
         """Whether there is no time left for more than a step and judging the solution."""
         limit = self.limits.time_limit
-        return limit is not None and self.clock.seconds() + 1.5 * (self._stepping + self._judging) >= limit
+        judging = self._judging * self.form.cost**GROWTH
+        return limit is not None and self.clock.seconds() + 1.5 * (self._stepping + judging) >= limit
 
     def _check_finite(self, system: System) -> None:
         losses = system.losses()
         if not math.isfinite(sum(losses.values())):
-            raise Stop(
-                Status.NONFINITE, f"the term {not_finite(losses)!r} is infinite or NaN; {Status.NONFINITE.value}"
-            )
+            name = not_finite(losses)
+            raise Stop(Status.NONFINITE, f"the term {name!r} is infinite or NaN; {Status.NONFINITE.value}")

@@ -33,6 +33,7 @@ ROOMS = (
     "solution",
     "candidates",
     "solver",
+    "bootstrap",
     "problem_file",
     "cli",
 )

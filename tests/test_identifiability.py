@@ -66,3 +66,18 @@ def test_the_network_says_so_too():
     assert solution.parameters["a"].sd == np.inf
     ratio = solution.parameters["a"].estimate / solution.parameters["b"].estimate
     assert ratio == pytest.approx(1 / 0.6, rel=1e-2)
+
+
+@pytest.mark.parametrize("bounds", [{"upper": 1.5, "lower": 0.1}, {"upper": 1.5}, {"lower": 3}])
+def test_a_parameter_at_its_bound_is_named(bounds):
+    """The data ask for k = 2."""
+    mesh = kinn.Mesh.box(0, 1, cells=4)
+    u, k = kinn.Field("u", mesh), kinn.Parameter("k", guess=bounds.get("upper", 5) * 0.9, **bounds)
+    x = np.linspace(0.1, 0.9, 9)
+    problem = kinn.Problem(
+        mesh, -div(k * grad(u)) - 2, [kinn.Dirichlet(u, 0, on=("left", "right"))],
+        [kinn.Observations(u, x, x * (1 - x) / 2, sigma=1e-3)],
+    )  # fmt: skip
+    note = kinn.fem.identify(problem).note
+    bound = "upper bound 1.5" if "upper" in bounds else "lower bound 3"
+    assert f"is at its {bound}: the data ask for more" in note

@@ -54,21 +54,25 @@ def test_a_program_reads_the_jets_of_the_free_field():
     assert torch.equal(Program([k], problem_with(k), free=True)(z[:1], torch.tensor(AT))[0], z[0])
 
 
-def test_the_energy_of_a_gaussian_field_is_its_precision():
-    """Of s = cos(pi x / 2) cos(pi y) in lengths (2, 1): energy = size (kappa^2 + 2 pi^2)^2 times int s^2 = 1 / 4."""
+@pytest.mark.parametrize("order", [2, 3, 4])
+def test_the_energy_of_a_gaussian_field_is_its_precision(order):
+    """Of s = cos(pi x / 2) cos(pi y) in lengths (2, 1): energy = size (kappa^2 + 2 pi^2)^order times int s^2 = 1 / 4."""
     k = kinn.Field("k", MESH, prior=GaussianField())
-    rows, points = terms(problem_with(k), k)
+    programs, points = terms(problem_with(k), k)
+    rows = programs[order].expressions
     s = sp.cos(sp.pi * X / 2) * sp.cos(sp.pi * Y)
     values = [sp.lambdify((X, Y), row.subs(k, s).doit())(*points.x.T) ** 2 for row in rows]
     energy = sum(np.broadcast_to(v, len(points.x)) for v in values) @ points.weight
-    kappa = np.sqrt(8.0)
-    size = 1 / (4 * np.pi * kappa**2)
-    assert energy == pytest.approx(size * (kappa**2 + 2 * np.pi**2) ** 2 / 4, rel=0.03)
+    nu = order - 1
+    kappa = np.sqrt(8.0 * nu)
+    size = 1 / (4 * np.pi * nu * kappa ** (2 * nu))  # Gamma(nu) / Gamma(order) = 1 / nu
+    assert energy == pytest.approx(size * (kappa**2 + 2 * np.pi**2) ** order / 4, rel=0.03)
 
 
 def test_total_variation_counts_the_height_of_a_step_whatever_its_width():
     k = kinn.Field("k", MESH, prior=TotalVariation(edge=1e-3))
-    rows, points = terms(problem_with(k), k)
+    (program,), points = terms(problem_with(k), k)[0].values(), terms(problem_with(k), k)[1]
+    rows = program.expressions
     energies = []
     for width in (0.1, 0.3):
         s = sp.tanh((X - 1) / width)

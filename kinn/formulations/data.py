@@ -19,6 +19,9 @@ from kinn.statement.fields import FieldComponent
 from kinn.statement.observations import Observations
 from kinn.statement.problem import Problem
 
+# Of robust losses: where Huber's becomes linear (95 % efficient for normal noise), the degrees of freedom of Student's t, and the
+# median of |x| for a standard normal x.
+HUBER, DEGREES, NORMAL_MEDIAN = 1.345, 4.0, 0.67449
 SMALLEST_NOISE = 1e-5  # relative to the spread of the values: data that fit better count no more
 
 
@@ -53,7 +56,7 @@ class Data:
         return found
 
     def _relate(self) -> None:
-        ratios = [float(sigma.mean()) / spread for sigma, spread in zip(self.sigmas, self.spreads, strict=True)]
+        ratios = [float(np.median(sigma)) / spread for sigma, spread in zip(self.sigmas, self.spreads, strict=True)]
         held = [data.expression.atoms(FieldComponent) for data in self.problem.observations]
         own = [r for r, fields in zip(ratios, held, strict=True) if not fields <= set(self.problem.identified)]
         self.relative = min(own or ratios, default=1.0)
@@ -66,18 +69,24 @@ class Data:
         return [block.residuals(unknowns)[0].cpu().numpy() for block in found]
 
     def estimate_noise(self, unknowns: Unknowns, determined: float) -> bool:
-        """Replace the standard deviations that the user did not give by those of the misfits; whether one moved by 5 %.
+        """Replace the standard deviations that the user did not give, or that a robust loss moves, by those of the misfits; whether
+        one moved by 5 %.
 
         `determined` is how many unknowns all data together determine; each set has its share of them.
         """
         total, moved = sum(len(data) for data in self.problem.observations), False
         for i, (data, misfit) in enumerate(zip(self.problem.observations, self.residuals(unknowns), strict=True)):
-            if data.sigma is None:
+            if data.sigma is None or data.loss is not None:
                 sigma = noise_of(data, misfit, min(determined, 0.9 * total) * len(data) / total)
-                moved = moved or abs(float(sigma[0]) / float(self.sigmas[i][0]) - 1) > 0.05
+                moved = moved or not np.allclose(sigma, self.sigmas[i], rtol=0.05, atol=0)
                 self.sigmas[i] = sigma
         self._relate()
         return moved
+
+    def standardized(self, slopes: np.ndarray, misfits: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Slopes (n, q) and misfits (n,) of all sets, in standard deviations."""
+        sigma = np.concatenate(self.sigmas)
+        return slopes / sigma[:, None], np.concatenate(misfits) / sigma
 
     def shift(self, slopes: np.ndarray, misfits: np.ndarray) -> float:
         """How many standard deviations parameters are from their best values, where `misfits` (n,) change by `slopes` (n, p)
@@ -101,11 +110,36 @@ def first_noise(data: Observations) -> np.ndarray:
 
 
 def noise_of(data: Observations, misfit: np.ndarray, n_parameters: float) -> np.ndarray:
-    """Standard deviations (n,), as given or as the misfits (n,) of a fit of `n_parameters` show."""
+    """Standard deviations (n,), as given or as the misfits (n,) of a fit of `n_parameters` show.
+
+    With a robust loss they grow with a misfit, so that its square counts what the loss says (iteratively reweighted least squares,
+    doi:10.1080/03610917708812083).
+    """
     if data.sigma is not None:
-        return np.asarray(data.sigma)
-    found = math.sqrt(float(misfit @ misfit) / max(len(misfit) - n_parameters, 1))
-    return np.full(len(misfit), max(found, SMALLEST_NOISE * spread_of(data)))
+        sigma = np.asarray(data.sigma)
+    else:
+        per_value = len(misfit) / max(len(misfit) - n_parameters, 1)
+        found = math.sqrt(_spread_of_misfits(data.loss, misfit) * per_value)
+        sigma = np.full(len(misfit), max(found, SMALLEST_NOISE * spread_of(data)))
+    return sigma if data.loss is None else sigma / np.sqrt(_weights(data.loss, misfit / sigma))
+
+
+def _spread_of_misfits(loss: str | None, misfit: np.ndarray) -> float:
+    """The mean square of misfits, without what is quite wrong where a loss is robust."""
+    if loss is None:
+        return float(misfit @ misfit) / len(misfit)
+    square = float(np.median(np.abs(misfit)) / NORMAL_MEDIAN) ** 2
+    for _ in range(50 if loss == "student" else 0):  # the most likely scale of Student's t
+        square = float(np.mean((DEGREES + 1) / (DEGREES + misfit**2 / max(square, 1e-300)) * misfit**2))
+    return square
+
+
+def _weights(loss: str, z: np.ndarray) -> np.ndarray:
+    """What squares of standardized misfits (n,) count."""
+    if loss == "huber":
+        return np.minimum(1.0, HUBER / np.maximum(np.abs(z), 1e-300))
+    # times Fisher's information of one value, so that standard deviations come out right
+    return (DEGREES + 1) / (DEGREES + z**2) * (DEGREES + 1) / (DEGREES + 3)
 
 
 def data_blocks(

@@ -141,6 +141,5 @@ def _mass(space: GalerkinSpace, vectors: np.ndarray) -> np.ndarray:
             values = np.einsum("eb,ebq->eq", own[space.dofs], trials[..., 0])
             local = np.einsum("eq,eq,ebq->eb", weight, values, trials[..., 0])
             total[c * space.n : (c + 1) * space.n, k] = np.bincount(space.dofs.ravel(), local.ravel(), space.n)
-    slaves, masters = space.pairs
-    np.add.at(total, masters, total[slaves])
+    space.gather(total)
     return total

@@ -33,6 +33,11 @@ class Form(ABC):
         return None
 
     @property
+    def cost(self) -> float:
+        """A size that grows with what judging a solution takes."""
+        return 1.0
+
+    @property
     def linearizes(self) -> bool:
         """Whether blocks depend on the point at which they were made."""
         return False
@@ -53,6 +58,11 @@ class Form(ABC):
     def influence(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
         """(n, p) and (n,): what all observations change by with the free numbers of the parameters while the statement holds, by
         finite elements, and their misfits without the last estimated error; None where these do not have the whole statement."""
+        return None
+
+    def field_influence(self, unknowns: Unknowns) -> np.ndarray | None:
+        """(n, q): what all observations change by with all that data determine, weights of unknown fields and free numbers of
+        parameters, while the statement holds, by finite elements; None where these do not have the whole statement."""
         return None
 
     @abstractmethod

@@ -18,11 +18,12 @@ from torch import Tensor
 
 from kinn.formulations.corner_rules import Rule
 from kinn.formulations.integrands import cell_pieces, facet_pieces, strong_pieces
+from kinn.formulations.mixed import lower_components, means_of_corners
 from kinn.formulations.parts import Parts
 from kinn.formulations.pieces import ELEMENTS, CurvedMapping, Piece, make_piece, owners
 from kinn.formulations.program import Program
 from kinn.formulations.scaling import pointwise_slopes
-from kinn.formulations.ties import Numbering, Ties
+from kinn.formulations.ties import Numbering, Tied, Ties
 from kinn.geometry import Mesh, reference_rule
 from kinn.statement.coefficients import CoefficientFunction
 from kinn.statement.problem import Problem
@@ -31,8 +32,9 @@ from kinn.statement.terms import InterfaceTie, WeakForm
 NOWHERE = np.zeros((0, 2))
 
 
-class GalerkinSpace:
-    """Continuous elements of `order` 1 or 2 on a mesh for every component of a problem.
+class GalerkinSpace(Tied):
+    """Continuous elements of `order` 1 or 2 on a mesh for every component of a problem; of one order less, and then 2 for all
+    others, for a component that is a pressure (see `mixed`).
 
     Degrees of freedom are numbered component after component: `c n + i` for function i of n. Every part of the mesh has its
     own, tied to those of its neighbors: vectors and matrices hold masters and jumps (see `ties`), while `values` gives what
@@ -58,6 +60,8 @@ class GalerkinSpace:
         parts: Parts | None = None,
         corners: np.ndarray = NOWHERE,
     ) -> None:
+        self.lower = lower_components(problem, weak)
+        order = 2 if self.lower else order
         self.problem, self.weak, self.mesh, self.order, self.corners = problem, weak, mesh, order, corners
         self.element = ELEMENTS[mesh.cell_type, order]()
         degree = 2 * order + extra - 2
@@ -71,8 +75,7 @@ class GalerkinSpace:
         self.cell_part = (parts or Parts(mesh, ())).numbers(mesh)
         self._numbering = Numbering(np.asarray(self.basis.element_dofs).T, self.cell_part, self.basis.N)
         self.n, self.part, self.dofs = len(self._numbering), self._numbering.part, self._numbering.element_dofs
-        self.size = self.n * len(problem.components)
-        self.ties = [self._ties(component, parts) for component in range(len(problem.components))]
+        super().__init__([self._ties(component, parts) for component in range(len(problem.components))], self.n)
         self.pieces = cell_pieces(self) + facet_pieces(self)
 
     def _ties(self, component: int, parts: Parts | None) -> Ties:
@@ -82,8 +85,10 @@ class GalerkinSpace:
         def nodes_of(on: tuple[str, ...]) -> np.ndarray:
             return self._nodes_on(self.mesh.facets_of(on))
 
-        doflocs = np.asarray(self.basis.doflocs).T
-        return Ties(component, self.weak.ties, self._numbering, doflocs, nodes_of, parts_of)
+        doflocs, means = np.asarray(self.basis.doflocs).T, None
+        if component in self.lower:
+            means = means_of_corners(self.mesh.cell_type, np.asarray(self.basis.elem.doflocs), self.dofs, self.n)
+        return Ties(component, self.weak.ties, self._numbering, doflocs, nodes_of, parts_of, means)
 
     @cached_property
     def strong_pieces(self) -> list[Piece]:
@@ -106,45 +111,21 @@ class GalerkinSpace:
         dofs = self._numbering.of(np.asarray(basis.element_dofs).T, self.cell_part[owners(basis)])
         return make_piece(self.problem, self.mesh, basis, dofs, self.cell_part, expressions, slots, n_gradients)
 
-    # Masters and jumps in place of values.
-
-    @cached_property
-    def _matrix(self) -> sparse.csr_array:
-        """P (size, size) with `values = P vector`."""
-        return sparse.csr_array(sparse.block_diag([ties.matrix(self.n) for ties in self.ties]))
-
-    @cached_property
-    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of all slaves and of their masters, over all components."""
-        found = [(c * self.n + ties.slaves, c * self.n + ties.masters) for c, ties in enumerate(self.ties)]
-        return np.concatenate([s for s, _ in found]), np.concatenate([m for _, m in found])
-
-    def values(self, vector: np.ndarray) -> np.ndarray:
-        """What the elements take at their nodes (size,), of a vector of masters and jumps."""
-        slaves, masters = self.pairs
-        values = vector.copy()
-        values[slaves] += vector[masters]
-        return values
-
-    def vector(self, values: np.ndarray) -> np.ndarray:
-        """The inverse of `values`."""
-        slaves, masters = self.pairs
-        vector = values.copy()
-        vector[slaves] -= values[masters]
-        return vector
-
     @cached_property
     def h1(self) -> list[sparse.csc_array]:
         """For each component the inner product `int u v / L^2 + grad u . grad v` (n, n), gradients in space, L half the
-        largest extent in space."""
+        largest extent in space; without gradients for pressures, whose errors are those of the slopes of velocities."""
         length = float(self.mesh.scale[: self.mesh.spatial_dimension].max())
         trials, weight = self.all_cells
         spatial = trials[..., 1 : 1 + self.mesh.spatial_dimension]
-        local = np.einsum("eq,eaqk,ebqk->eab", weight, spatial, spatial, optimize=True)
-        local += np.einsum("eq,eaq,ebq->eab", weight, trials[..., 0], trials[..., 0], optimize=True) / length**2
-        matrix = _scatter(local, self.dofs, self.dofs, self.n).tocsc()
-        tied = [ties.matrix(self.n) if len(ties.slaves) else None for ties in self.ties]
-        return [matrix if p is None else (p.T @ matrix @ p).tocsc() for p in tied]
+        mass = np.einsum("eq,eaq,ebq->eab", weight, trials[..., 0], trials[..., 0], optimize=True) / length**2
+        both = mass + np.einsum("eq,eaqk,ebqk->eab", weight, spatial, spatial, optimize=True)
+        whole, flat = (_scatter(local, self.dofs, self.dofs, self.n).tocsc() for local in (both, mass))
+        found = []
+        for c, ties in enumerate(self.ties):
+            own, p = flat if c in self.lower else whole, ties.matrix(self.n)
+            found.append((p.T @ own @ p).tocsc() if len(ties.slaves) or len(ties.surplus) else own)
+        return found
 
     @cached_property
     def all_cells(self) -> tuple[np.ndarray, np.ndarray]:
@@ -190,6 +171,7 @@ class GalerkinSpace:
             for own in np.unique(part):
                 nodes = self._nodes_on(facets[part == own])
                 copies = np.union1d(copies, self._numbering.of(nodes[:, None], np.full(len(nodes), own)))
+            copies = np.setdiff1d(copies, ties.surplus)
             place = np.arange(self.n)
             place[ties.slaves] = ties.masters
             found.append((component, np.setdiff1d(copies, ties.slaves), sp.sympify(value)))
@@ -216,7 +198,7 @@ class GalerkinSpace:
         if component in self.without_equation:
             return np.arange(self.n)
         known = [dofs for c, dofs, _ in self.essential if c == component]
-        return np.unique(np.concatenate([*known, self.ties[component].slaves]))
+        return np.unique(np.concatenate([*known, self.ties[component].slaves, self.ties[component].surplus]))
 
     @cached_property
     def fixed(self) -> np.ndarray:
@@ -224,7 +206,8 @@ class GalerkinSpace:
         return np.concatenate([c * self.n + self.fixed_of(c) for c in range(len(self.ties))])
 
     def essential_values(self, parameters: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of the degrees of freedom that are given, and what they are; NaN where a component has no equation."""
+        """Numbers of the degrees of freedom that are given, and what they are; NaN where a component has no equation, and for a
+        surplus, which is zero whatever a trial solution is."""
         given = np.full(self.size, np.nan)
         for component, dofs, expression in self.essential:
             given[component * self.n + dofs] = self._at(expression, self.nodes[dofs], parameters)
@@ -250,8 +233,7 @@ class GalerkinSpace:
             for value, (component, slot) in zip(values, piece.slots, strict=True):
                 local = torch.einsum("ebq,eq->eb", piece.tests[..., slot], value.view(piece.weight.shape))
                 np.add.at(residual, component * self.n + piece.dofs, local.numpy())
-        slaves, masters = self.pairs
-        np.add.at(residual, masters, residual[slaves])
+        self.gather(residual)
         return residual
 
     def tangent(self, jets: Sequence[Tensor], parameters: Tensor) -> sparse.csr_array:
@@ -270,7 +252,7 @@ class GalerkinSpace:
                         rows, columns = component * self.n + piece.dofs, other * self.n + piece.dofs
                         matrices.append(_scatter(local.numpy(), rows, columns, self.size))
         total = sum(matrices[1:], matrices[0]).tocsr()
-        return (self._matrix.T @ total @ self._matrix).tocsr() if len(self.pairs[0]) else total
+        return (self.matrix.T @ total @ self.matrix).tocsr() if len(self._dependent[0]) else total
 
     def jets_of(self, coefficients: np.ndarray, pieces: Sequence[Piece] | None = None) -> list[Tensor]:
         """The jets that each piece (of the rows, or of those given) reads of the function with `coefficients` (size,)."""

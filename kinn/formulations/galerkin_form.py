@@ -19,9 +19,12 @@ from kinn.formulations.galerkin import NOWHERE, GalerkinSpace
 from kinn.formulations.growth import LARGEST_SPACE, grown
 from kinn.formulations.integrals import IntegralBlock, IntegralTerm, measure_integrals, with_offset
 from kinn.formulations.layers import coarse_cells
+from kinn.formulations.mixed import lower_components
 from kinn.formulations.null_space import null_space
 from kinn.formulations.parts import Parts
+from kinn.formulations.prior import determined_by_data
 from kinn.formulations.program import Program
+from kinn.formulations.reading import slopes_with_free
 from kinn.formulations.scaling import (
     measure,
     probes_of,
@@ -111,7 +114,7 @@ class GalerkinForm(Form):
         three dimensions as long as the network is small."""
         nodes = len(self.mesh.points) * len(self.problem.components)
         solid = self.mesh.dimension == 3 and 2 * nodes >= self.wanted
-        order = 1 if solid or nodes > LARGEST_SPACE // 2 else 2
+        order = 1 if (solid or nodes > LARGEST_SPACE // 2) and not lower_components(self.problem, self.weak) else 2
         if self._space is None or self._space.mesh is not self.mesh or self._space.order != order:
             self._space, self._correction = self._galerkin(self.mesh, order), None
         return self._space
@@ -234,12 +237,26 @@ class GalerkinForm(Form):
         return max(LARGEST_SPACE, self.tests().size)
 
     @property
+    def cost(self) -> float:
+        return float(len(self.mesh.cells))
+
+    @property
     def name(self) -> str:
         return " + ".join(self.problem.equations)
 
     def influence(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
         whole = self.problem.parameters and not (self.others or self.integrals or self.problem.identified)
         return self._judging[1].influence(unknowns) if whole and self._judging is not None else None
+
+    def field_influence(self, unknowns: Unknowns) -> np.ndarray | None:
+        if self.others or self.integrals:
+            return None
+        space, correction = self.tests(), self._corrects(self.tests(), unknowns)
+        if correction.singular:
+            return None
+        block = WeakBlock(self.name, space, correction, unknowns.surrogate)
+        answers = block.answers(unknowns)[:, determined_by_data(unknowns).numpy()]
+        return slopes_with_free(space, nodal_values(unknowns.surrogate, space), answers, unknowns)
 
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
         """The correction in the test space of the mesh refined once; then that mesh is refined where the correction is large."""

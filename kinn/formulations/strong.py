@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from kinn.formulations.blocks import Block, PairBlock, PointBlock
 from kinn.formulations.choice import Choice
+from kinn.formulations.concentrated import concentrated
 from kinn.formulations.estimate import ErrorEstimate, estimation_space
 from kinn.formulations.form import Form, Judgement
 from kinn.formulations.integrals import IntegralBlock, IntegralTerm, measure_integrals, with_offset
@@ -118,6 +120,10 @@ class StrongForm(Form):
                 weight = CONDITION_WEIGHT[term.kind]
             points = sample_term(self.problem, term, count, seed * 64 + number, facets)
             factor = math.sqrt(weight) / self.sizes[term.name]
+            if facets is None:
+                more = partial(sample_term, self.problem, term, seed=seed * 64 + number)
+                single = partial(PointBlock, term.name, self.programs[term.name], surrogate=surrogate)
+                points = concentrated(points, more, single, unknowns, seed)
             blocks.append(self._block(term, points, surrogate, factor))
         return blocks
 

@@ -8,6 +8,7 @@ says), so that jumps are treated as boundary values are. A network that jumps th
 from __future__ import annotations
 
 from collections import deque
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,8 @@ class Ties:
     Attributes:
         slaves, masters: numbers (s,).
         jumps: for each slave the terms (sign, expression, point) that its jump is the sum of.
+        surplus: numbers of which the place holds what a value is beyond a mean of others, which elements of lower order keep at
+            zero; `means` (n, n) are these means, None for elements of the same order.
     """
 
     def __init__(
@@ -71,7 +74,10 @@ class Ties:
         nodes: np.ndarray,
         nodes_of: Any,
         parts_of: Any,
+        means: sparse.csr_array | None = None,
     ) -> None:
+        self.means = means
+        self.surplus = np.zeros(0, np.int64) if means is None else np.flatnonzero(np.diff(means.indptr))
         edges = _interfaces(numbering)
         for tie in ties:
             if tie.component_index != component:
@@ -80,13 +86,61 @@ class Ties:
                 edges += _periodic(tie, numbering, nodes, nodes_of)
             else:
                 edges = _with_value(edges, tie, numbering, nodes_of, parts_of)
-        self.slaves, self.masters, self.jumps = _spanned(edges)
+        apart = set(self.surplus.tolist())
+        self.slaves, self.masters, self.jumps = _spanned([edge for edge in edges if edge[0] not in apart])
 
     def matrix(self, n: int) -> sparse.csr_array:
         """P (n, n) with `values = P coordinates`."""
         one = np.ones(n + len(self.slaves))
         rows = np.concatenate([np.arange(n), self.slaves])
-        return sparse.csr_array((one, (rows, np.concatenate([np.arange(n), self.masters]))), shape=(n, n))
+        tied = sparse.csr_array((one, (rows, np.concatenate([np.arange(n), self.masters]))), shape=(n, n))
+        return tied if self.means is None else sparse.csr_array(tied + self.means @ tied)
+
+
+class Tied:
+    """Vectors of masters, jumps and surpluses in the place of values at nodes, number `c n + i` that of node i of component c."""
+
+    def __init__(self, ties: list[Ties], n: int) -> None:
+        self.ties, self.n, self.size = ties, n, n * len(ties)
+
+    @cached_property
+    def matrix(self) -> sparse.csr_array:
+        """P (size, size) with `values = P vector`."""
+        return sparse.csr_array(sparse.block_diag([ties.matrix(self.n) for ties in self.ties]))
+
+    @cached_property
+    def _dependent(self) -> tuple[np.ndarray, np.ndarray, sparse.csr_array]:
+        """Numbers (k,) and (l,) and a matrix N (k, l) with `values[k] = vector[k] + N vector[l]`; all others are the same."""
+        rest = sparse.csr_array(self.matrix - sparse.eye_array(self.size))
+        rest.eliminate_zeros()
+        rows, columns = np.flatnonzero(np.diff(rest.indptr)), np.unique(rest.indices)
+        return rows, columns, rest[rows][:, columns]
+
+    @cached_property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of all slaves and of their masters, over all components."""
+        found = [(c * self.n + ties.slaves, c * self.n + ties.masters) for c, ties in enumerate(self.ties)]
+        return np.concatenate([s for s, _ in found]), np.concatenate([m for _, m in found])
+
+    def values(self, vector: np.ndarray) -> np.ndarray:
+        """What the elements take at their nodes (size, ...), of a vector of masters and jumps."""
+        rows, columns, share = self._dependent
+        values = vector.copy()
+        values[rows] += share @ vector[columns]
+        return values
+
+    def vector(self, values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """The inverse of `values`, for the function that has these values at the nodes of its elements; `out` may be `values`."""
+        slaves, masters = self.pairs
+        vector = values.copy() if out is None else out
+        vector[slaves] -= vector[masters]
+        vector[np.concatenate([c * self.n + ties.surplus for c, ties in enumerate(self.ties)])] = 0.0
+        return vector
+
+    def gather(self, rows: np.ndarray) -> None:
+        """From integrals (size, ...) against the function of each node, in place, to those against what vectors stand for."""
+        dependent, on, share = self._dependent
+        rows[on] += share.T @ rows[dependent]
 
 
 Edge = tuple[int, int, sp.Expr]  # value of the second minus that of the first
@@ -152,4 +206,4 @@ def _spanned(edges: list[Edge]) -> tuple[np.ndarray, np.ndarray, list[list[tuple
     return whole[0], whole[1], [jumps[k] for k in order]
 
 
-__all__ = ["Numbering", "Ties"]
+__all__ = ["Numbering", "Tied", "Ties"]

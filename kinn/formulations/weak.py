@@ -64,7 +64,7 @@ class WeakBlock(Block):
             known = dict(zip(where.tolist(), given.tolist(), strict=True))
             jumps = np.array([known[component * space.n + s] for s in ties.slaves.tolist()])
         pair = [self._values(symbol, d, surrogate) for d in (ties.slaves, ties.masters) if len(d)]
-        return _Misfit(blocks, pair, torch.from_numpy(jumps), np.argsort(np.concatenate([taken, ties.slaves])))
+        return _Misfit(blocks, pair, torch.from_numpy(jumps), np.concatenate([taken, ties.slaves, ties.surplus]))
 
     def _values(self, expression: sp.Expr, dofs: np.ndarray, surrogate: Surrogate, free: bool = False) -> PointBlock:
         """An expression at the places of degrees of freedom, each in the part of the mesh that it belongs to."""
@@ -91,7 +91,7 @@ class WeakBlock(Block):
             for value, (component, slot) in zip(values, piece.slots, strict=True):
                 dofs = torch.from_numpy(component * self.space.n + piece.dofs)
                 total.index_add_(0, dofs.flatten(), (piece.tests[..., slot] @ value).flatten(0, 1))
-        self._gather(total)
+        self.space.gather(total.numpy())
         return total
 
     def _of_misfits(self, of: Callable[[_Misfit], Tensor], columns: int) -> Tensor:
@@ -129,21 +129,14 @@ class WeakBlock(Block):
                     for block in sums:
                         matrix[:, column : column + block.shape[2]].index_add_(0, dofs, block.flatten(0, 1))
                         column += block.shape[2]
-        self._gather(matrix)
+        self.space.gather(matrix.numpy())
         return matrix, self._of_misfits(lambda block: block.jacobian(unknowns), unknowns.size)
-
-    def _gather(self, rows: Tensor) -> None:
-        """Add the rows of slaves to those of their masters: test functions are continuous over ties."""
-        slaves, masters = (torch.from_numpy(numbers) for numbers in self.space.pairs)
-        if len(slaves):
-            rows.index_add_(0, masters, rows[slaves])
 
     def gradient(self, unknowns: Unknowns) -> tuple[float, Tensor]:
         """The loss and its gradient (P,), by one solve with the transposed tangent matrix."""
         e, weighed = self._correction_now(unknowns)
         toward, outward = (torch.from_numpy(2 * part) for part in self.correction.adjoint(weighed))
-        slaves, masters = (torch.from_numpy(numbers) for numbers in self.space.pairs)
-        toward[slaves] = toward[masters]
+        toward = torch.from_numpy(self.space.values(toward.numpy()))
         gradient = torch.zeros(unknowns.size, dtype=torch.float64)
         for piece, points in self._pieces:
             adjoint = torch.zeros(len(piece.slots), *piece.weight.shape, dtype=torch.float64)
@@ -181,9 +174,8 @@ class WeakBlock(Block):
 
         What changes with an unknown coefficient is the elements' answer to it.
         """
-        slaves, masters = (torch.from_numpy(numbers) for numbers in self.space.pairs)
         changes = torch.cat([_whole(block, unknowns) for block in self._nodal]).neg_()
-        changes[slaves] -= changes[masters]
+        self.space.vector(changes.numpy(), out=changes.numpy())
         for component in self.space.without_equation:
             own = torch.from_numpy(component * self.space.n + np.arange(self.space.n))
             moved = changes[own].any(0).nonzero()[:, 0].numpy()
@@ -197,6 +189,16 @@ class WeakBlock(Block):
         if len(unknowns.free):
             changes[:, -len(unknowns.free) :] = self._answers(unknowns)
         return torch.from_numpy(self.correction.factor.without_null(changes.numpy()))
+
+    def answers(self, unknowns: Unknowns) -> np.ndarray:
+        """(size, P): what the solution of the statement changes by with unknown coefficients and parameters, as the elements say."""
+        changes = self._interpolated(unknowns).numpy()
+        for component in self.space.without_equation:
+            nodal = np.zeros_like(changes)
+            own = slice(component * self.space.n, (component + 1) * self.space.n)
+            nodal[own] = _whole(self._nodal[component], unknowns).numpy()
+            changes[own] = self.space.vector(nodal)[own]
+        return changes
 
     def _answers(self, unknowns: Unknowns) -> Tensor:
         """(size, p): the derivatives of e in the free numbers of the parameters."""
@@ -215,17 +217,22 @@ class WeakBlock(Block):
 
 
 class _Misfit:
-    """Misfits of boundary values, and of jumps as differences of values, in the order of the given degrees of freedom."""
+    """Misfits of boundary values, of jumps as differences of values, and of surpluses, none, in the order of the `given` degrees of
+    freedom."""
 
-    def __init__(self, blocks: list[PointBlock], pair: list[PointBlock], jumps: Tensor, order: np.ndarray) -> None:
-        self.blocks, self.pair, self.jumps, self.order = blocks, pair, jumps, torch.from_numpy(order)
+    def __init__(self, blocks: list[PointBlock], pair: list[PointBlock], jumps: Tensor, given: np.ndarray) -> None:
+        self.blocks, self.pair, self.jumps, self.order = blocks, pair, jumps, torch.from_numpy(np.argsort(given))
+        self.without = len(given) - len(jumps) - sum(len(block.x) for block in blocks)
 
     def residuals(self, unknowns: Unknowns) -> Tensor:
         found = [block.residuals(unknowns)[0].cpu().double() for block in self.blocks]
         if self.pair:
             slaves, masters = (block.residuals(unknowns)[0].cpu().double() for block in self.pair)
             found.append(slaves - masters - self.jumps)
-        return torch.cat(found)[self.order]
+        return self._ordered(found)
+
+    def _ordered(self, found: list[Tensor]) -> Tensor:
+        return torch.cat([*found, found[0].new_zeros(self.without, *found[0].shape[1:])])[self.order]
 
     def pull(self, unknowns: Unknowns, adjoint: Tensor) -> Tensor:
         """(P,): the gradient of the sum of `adjoint` times the misfits."""
@@ -236,7 +243,7 @@ class _Misfit:
             total += block.pull(unknowns, unordered[None, start : start + len(block.x)]).cpu().double()
             start += len(block.x)
         for block, sign in zip(self.pair, (1, -1), strict=False):
-            total += sign * block.pull(unknowns, unordered[None, start:]).cpu().double()
+            total += sign * block.pull(unknowns, unordered[None, start : start + len(block.x)]).cpu().double()
         return total
 
     def slopes(self, unknowns: Unknowns) -> Tensor:
@@ -251,7 +258,7 @@ class _Misfit:
         if self.pair:
             *found, slaves, masters = found
             found.append(slaves - masters)
-        return torch.cat(found)[self.order]
+        return self._ordered(found)
 
 
 def _whole(block: PointBlock, unknowns: Unknowns) -> Tensor:

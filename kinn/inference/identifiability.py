@@ -11,6 +11,7 @@ from kinn.statement.parameters import Parameter
 
 LOOSE = 30.0  # deviations of a free number in its own unit, as logarithms are: beyond that the data say nothing
 WEAK = 1e-7  # of the largest singular value: what the data say less of is rounding
+NEAR = 1e-3  # of the room between bounds, a tenth of it between bound and guess: an estimate nearer to a bound is at it
 SMALL = 0.02  # of a direction's largest part: a smaller part does not belong to it
 
 
@@ -45,6 +46,23 @@ def describe(blind: np.ndarray, symbols: Sequence[Parameter], open_: np.ndarray,
         text += f" one by one, only {_listed([_combination(row, inside) for row in seen])}"
     plural = "direction is" if count == 1 else "directions are"
     return f"{text} ({count} {plural} undetermined); give more data, or hold {_listed(names[:count])} at a known value"
+
+
+def at_bounds(symbols: Sequence[Parameter], values: Sequence[float]) -> str:
+    """Which parameters have run into a bound, in words; empty if none has."""
+    found = []
+    for symbol, value in zip(symbols, values, strict=True):
+        for word, bound in (("lower", symbol.lower), ("upper", symbol.upper)):
+            if bound is None:
+                continue
+            other = symbol.upper if word == "lower" else symbol.lower
+            near = 0.1 * NEAR * abs(symbol.guess - bound) if other is None else NEAR * abs(other - bound)
+            if abs(value - bound) < near:
+                found.append(
+                    f"{symbol.name} = {value:.6g} is at its {word} bound {bound:g}: the data ask for more; move the bound, or look "
+                    "at the statement and the units"
+                )
+    return "; ".join(found)
 
 
 def _units(symbols: Sequence[Parameter], free: Sequence[float]) -> np.ndarray:

@@ -12,7 +12,8 @@ from torch import Tensor
 from kinn.formulations.prior import determined_by_data
 from kinn.formulations.system import System
 from kinn.formulations.unknowns import Unknowns
-from kinn.inference.identifiability import covariance_of
+from kinn.inference.contradiction import contradictions
+from kinn.inference.identifiability import at_bounds, covariance_of
 from kinn.result import Estimated
 from kinn.statement.parameters import Parameter
 from kinn.training import Training
@@ -27,7 +28,7 @@ class Inferred:
 
     Attributes:
         parameters: estimate, standard deviation and 95 % interval of each parameter.
-        note: which combinations the data determine, where they do not determine all.
+        note: which combinations the data determine, where they do not determine all, and which data contradict the statement.
         root: B (q, r) with the covariance B B' of what data determine, as `Result` holds it.
     """
 
@@ -49,8 +50,11 @@ def infer(unknowns: Unknowns, training: Training | None) -> Inferred:
     with torch.no_grad():
         values = unknowns.parameters().tolist()
     symbols, free = list(problem.parameters.values()), unknowns.free.tolist()
-    if training is None or not problem.observations or not (symbols or problem.identified):
+    if training is None or not problem.observations:
         return Inferred({s.name: Estimated(value) for s, value in zip(symbols, values, strict=True)})
+    against = contradictions(problem, training.data.residuals(unknowns), training.data.sigmas)
+    if not (symbols or problem.identified):
+        return Inferred({}, against)
     system, parameters, note, inferred = training.final_system(), {}, "", Inferred({})
     if symbols:
         influence = training.form.influence(unknowns)
@@ -67,7 +71,8 @@ def infer(unknowns: Unknowns, training: Training | None) -> Inferred:
             inferred = Inferred({}, root=torch.from_numpy(vectors * np.sqrt(np.maximum(values, 0))))
     if problem.identified:
         inferred = Inferred({}, root=posterior_root(system, training.data_factor))
-    return Inferred(parameters, note, inferred.root)
+    texts = note, at_bounds(symbols, unknowns.parameters().tolist()), against
+    return Inferred(parameters, "; ".join(text for text in texts if text), inferred.root)
 
 
 def intervals(symbols: Sequence[Parameter], free: Sequence[float], deviations: Sequence[float]) -> dict[str, Estimated]:

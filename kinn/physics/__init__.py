@@ -10,8 +10,9 @@ from kinn.physics.elasticity import (
     traction,
     von_mises,
 )
+from kinn.physics.flow import advection, navier_stokes, viscous_stress
 
 __all__ = [
-    "conduction", "elastic_stress", "plane_strain", "plane_stress", "principal_stresses", "strain", "traction",
-    "von_mises",
+    "advection", "conduction", "elastic_stress", "navier_stokes", "plane_strain", "plane_stress", "principal_stresses",
+    "strain", "traction", "viscous_stress", "von_mises",
 ]  # fmt: skip

@@ -1,8 +1,8 @@
-"""Measured values of any expression at points, from arrays or a CSV file."""
+"""Measured values of any expression at points, from arrays or a file."""
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ import sympy as sp
 from kinn.statement.errors import StatementError, suggest
 from kinn.statement.fields import FieldComponent
 from kinn.statement.integrals import is_global
+from kinn.statement.tables import Table
+
+LOSSES = ("huber", "student")
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +25,9 @@ class Observations:
     `points` (n, d) in the mesh's coordinates, `values` (n,), `sigma` the standard deviation of one value: a number,
     one per value (n,), or None if it is to be estimated. An expression of `Integral`s alone, one number, has no points:
     `Observations(Integral(q, over="top"), values=[3.2])`; its `points` are then of shape (n, 0).
+
+    `loss` is what misfits of some values that are quite wrong do: None (squares: they decide), "huber" (they count like their
+    absolute value) or "student" (Student's t with 4 degrees of freedom: they count next to nothing).
 
     Raises StatementError for shapes that do not fit, values that are not finite (with the row) and sigma <= 0.
 
@@ -33,10 +39,13 @@ class Observations:
     values: Any = None
     sigma: Any = None
     name: str | None = None
+    loss: str | None = None
 
     def __post_init__(self) -> None:
         expression = sp.sympify(self.expression)
         label = self.name or _name_of(expression) or str(expression)
+        if self.loss is not None and self.loss not in LOSSES:
+            raise StatementError(f"observations of {label} with loss={self.loss!r}{suggest(str(self.loss), LOSSES)}")
         if isinstance(expression, sp.MatrixBase):
             raise StatementError(f"observations of the matrix {label}: give one Observations per component")
         number = is_global(expression)
@@ -101,11 +110,12 @@ class Observations:
         value: str | None = None,
         coordinates: tuple[str, ...] | list[str] | None = None,
         sigma: float | str | None = None,
+        loss: str | None = None,
     ) -> Observations:
-        """Observations from a CSV file with a header line.
+        """Observations from a CSV file with a header line, or from the points of a VTU, VTK or XDMF file.
 
         `coordinates` are the columns of the point (default: the names of the mesh's coordinates), `value` the column
-        of the values (default: the field's name), `sigma` a number, a column or None.
+        of the values (default: the field's name), `sigma` a number, a column or None, `loss` as in the class.
 
         Raises StatementError for a missing file or column, and for an entry that is no finite number (with the row).
         """
@@ -116,15 +126,41 @@ class Observations:
         value = value or _name_of(expression)
         if value is None:
             raise StatementError(f"observations of {expression} from {file}: say which column it is with value='...'")
-        columns, rows = _table(Path(file))
-        wanted = [*coordinates, value, *([sigma] if isinstance(sigma, str) else [])]
-        for column in wanted:
-            if column not in columns:
-                raise StatementError(f"{file} has no column {column!r}{suggest(column, columns)}")
-        table = np.array([_numbers(rows, columns.index(column), column, file) for column in wanted])
-        d = len(coordinates)
-        noise = table[d + 1] if isinstance(sigma, str) else sigma
-        return cls(expression, None if everywhere else table[:d].T.copy(), table[d].copy(), noise)
+        table = Table.read(file)
+        points = np.stack([table.numbers(column) for column in coordinates], 1) if coordinates else None
+        noise = table.numbers(sigma) if isinstance(sigma, str) else sigma
+        return cls(expression, points, table.numbers(value), noise, loss=loss)
+
+    @classmethod
+    def series(
+        cls,
+        expression: Any,
+        file: str | Path,
+        sensors: Mapping[str, Any],
+        time: str = "t",
+        sigma: float | None = None,
+        loss: str | None = None,
+    ) -> Observations:
+        """Observations of sensors that stand still, from a CSV file with a column of times and one for each sensor.
+
+        `sensors` gives the place (a number, or one per coordinate of space) of each column; empty fields are times at which a
+        sensor was not read. Points are those of `mesh * Interval`, the time last.
+
+        Raises StatementError for a missing file or column, and for an entry that is no finite number (with the row).
+
+        >>> Observations.series(T, "log.csv", {"inside": 0.2, "outside": 0.9}, sigma=0.1)      # doctest: +SKIP
+        """
+        if not sensors:
+            raise StatementError(f"observations of {expression} from {file}: name its sensors, {{column: place}}")
+        table = Table.read(file)
+        times, points, values = table.numbers(time), [], []
+        for column, place in sensors.items():
+            read = table.numbers(column, gaps=True)
+            there = np.isfinite(read)
+            where = np.atleast_1d(_array(place, column, "places"))
+            points.append(np.column_stack([np.tile(where, (int(there.sum()), 1)), times[there]]))
+            values.append(read[there])
+        return cls(expression, np.concatenate(points), np.concatenate(values), sigma, loss=loss)
 
 
 def _array(value: Any, label: str, what: str) -> np.ndarray:
@@ -145,36 +181,3 @@ def _coordinates_of(expression: Any) -> list[str]:
             f"observations of {expression}, which holds no field; say which columns are coordinates=(...)"
         )
     return [x.name for x in fields[0].args]  # type: ignore[attr-defined]
-
-
-def _table(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header, and the rows with their line numbers in the file."""
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream)
-            rows = [(reader.line_num, [c.strip() for c in row]) for row in reader if any(c.strip() for c in row)]
-    except OSError as error:
-        raise StatementError(f"cannot read observations from {file}: {error.strerror or error}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise StatementError(f"cannot read observations from {file}: it is no CSV text ({error})") from None
-    if len(rows) < 2:
-        raise StatementError(
-            f"{file} holds no observations; the first line names the columns, each other line is one point"
-        )
-    return rows[0][1], rows[1:]
-
-
-def _numbers(rows: list[tuple[int, list[str]]], column: int, name: str, file: str | Path) -> list[float]:
-    numbers = []
-    for line, row in rows:
-        text = row[column] if column < len(row) else ""
-        try:
-            number = float(text)
-        except ValueError:
-            number = None
-        if number is None or not np.isfinite(number):
-            raise StatementError(
-                f"{file}, line {line}: column {name!r} is {text!r}, not a finite number; correct the row"
-            )
-        numbers.append(number)
-    return numbers

@@ -12,6 +12,8 @@ import sympy as sp
 
 from kinn.statement.errors import StatementError
 
+ORDERS = (2, 3, 4)  # of Gaussian fields, the first one to begin with
+
 
 def _positive(kind: str, what: str, value: Any) -> None:
     if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
@@ -20,20 +22,22 @@ def _positive(kind: str, what: str, value: Any) -> None:
 
 @dataclass(frozen=True)
 class GaussianField:
-    """A smooth random field: the energy of the local equation `(kappa^2 - Laplace) s = white noise` of a Matern field.
+    """A smooth random field: the energy of the local equation `(kappa^2 - Laplace)^(order / 2) s = white noise` of a Matern field.
 
     `length` is the distance at which values are correlated by about 0.1 (doi:10.1111/j.1467-9868.2011.00777.x), a number or
     one per coordinate; None takes the extents of the mesh: a prior of smoothness alone. `deviation` is the standard deviation
-    of the field (of its logarithm where it has a bound); None estimates it from the data, by their evidence.
+    of the field (of its logarithm where it has a bound), `order` the number of derivatives that the energy holds, 2 for fields
+    with kinks to 4 for very smooth ones. None estimates them from the data, by their evidence.
 
-    Raises StatementError for a length or deviation that is not positive.
+    Raises StatementError for a length or deviation that is not positive, and for another order.
 
     >>> GaussianField(length=0.2)
-    GaussianField(length=0.2, deviation=None)
+    GaussianField(length=0.2, deviation=None, order=None)
     """
 
     length: float | tuple[float, ...] | None = None
     deviation: float | None = None
+    order: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.length, list):
@@ -41,6 +45,13 @@ class GaussianField:
         lengths = self.length if isinstance(self.length, tuple) else (self.length,)
         for what, value in (*(("length", one) for one in lengths), ("deviation", self.deviation)):
             _positive("GaussianField", what, value)
+        if self.order is not None and self.order not in ORDERS:
+            raise StatementError(f"GaussianField has order={self.order!r}; give 2, 3 or 4, or None")
+
+    @property
+    def orders(self) -> tuple[int, ...]:
+        """The orders that may be, the first one to begin with."""
+        return ORDERS if self.order is None else (self.order,)
 
     def lengths(self, extents: tuple[float, ...]) -> tuple[float, ...]:
         """The correlation length along each coordinate of a mesh with these extents."""
@@ -48,20 +59,32 @@ class GaussianField:
             return extents
         return self.length if isinstance(self.length, tuple) else (self.length,) * len(extents)
 
-    def rows(self, s: Any, lengths: tuple[float, ...], dimension: int) -> list[sp.Expr]:
+    def rows(self, s: Any, lengths: tuple[float, ...], dimension: int, order: int) -> list[sp.Expr]:
         """Expressions whose squares, integrated in units of the lengths, are the energy of a field of deviation 1.
 
-        `kappa^4 s^2 + 2 kappa^2 |grad s|^2 + |D^2 s|^2`, which is `((kappa^2 - Laplace) s)^2` up to the boundary.
+        `sum_k binomial(order, k) kappa^(2 order - 2 k) |D^k s|^2`, which is `((kappa^2 - Laplace)^(order / 2) s)^2` up to the
+        boundary.
         """
-        nu = 2 - dimension / 2
-        kappa = math.sqrt(8 * nu)
-        size = math.gamma(nu) / ((4 * math.pi) ** (dimension / 2) * kappa ** (2 * nu))
+        kappa, size = spectrum(order, dimension)
         axes = list(zip(s.args, lengths, strict=True))
-        found = [kappa**2 * s]
-        found += [math.sqrt(2) * kappa * length * s.diff(x) for x, length in axes]
-        for (x, one), (y, two) in itertools.combinations_with_replacement(axes, 2):
-            found.append((1 if x == y else math.sqrt(2)) * one * two * s.diff(x, y))
-        return [row * math.sqrt(size) for row in found]  # without it the variance would be `size`
+        found = []
+        for k in range(order + 1):
+            factor = math.sqrt(size * math.comb(order, k)) * kappa ** (
+                order - k
+            )  # without size the variance would be 1 / size
+            for chosen in itertools.combinations_with_replacement(range(len(axes)), k):
+                counts = [chosen.count(axis) for axis in range(len(axes))]
+                times = math.factorial(k) // math.prod(math.factorial(count) for count in counts)
+                slope = s.diff(*((axes[axis][0], count) for axis, count in enumerate(counts) if count)) if k else s
+                found.append(factor * math.sqrt(times) * math.prod(axes[axis][1] for axis in chosen) * slope)
+        return found
+
+
+def spectrum(order: int, dimension: int) -> tuple[float, float]:
+    """kappa and tau^2 of the field `tau (kappa^2 - Laplace)^(order / 2) s = white noise` of deviation and length 1."""
+    nu = order - dimension / 2
+    kappa = math.sqrt(8 * nu)
+    return kappa, math.gamma(nu) / ((4 * math.pi) ** (dimension / 2) * math.gamma(order) * kappa ** (2 * nu))
 
 
 @dataclass(frozen=True)
@@ -78,11 +101,15 @@ class TotalVariation:
         _positive("TotalVariation", "deviation", self.deviation)
         _positive("TotalVariation", "edge", self.edge)
 
+    @property
+    def orders(self) -> tuple[int, ...]:
+        return (1,)
+
     def lengths(self, extents: tuple[float, ...]) -> tuple[float, ...]:
         """The unit of length along each coordinate."""
         return extents
 
-    def rows(self, s: Any, lengths: tuple[float, ...], dimension: int) -> list[sp.Expr]:
+    def rows(self, s: Any, lengths: tuple[float, ...], dimension: int, order: int) -> list[sp.Expr]:
         """Expressions whose squares, integrated in units of the lengths, are the energy."""
         slopes = [length * s.diff(x) for x, length in zip(s.args, lengths, strict=True)]
         root = (sp.Add(*(slope**2 for slope in slopes)) + self.edge**2) ** sp.Rational(1, 4)
@@ -159,4 +186,4 @@ def expectation(name: str, guess: Any, lower: Any, upper: Any, prior: Any) -> Ex
     return Expectation(first, low, high, GaussianField() if prior is None else prior)
 
 
-__all__ = ["Expectation", "GaussianField", "Prior", "TotalVariation", "expectation"]
+__all__ = ["Expectation", "GaussianField", "Prior", "TotalVariation", "expectation", "spectrum"]

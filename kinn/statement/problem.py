@@ -160,7 +160,7 @@ class Problem:
         lines += [f"part {name} {hashlib.sha256(part.tobytes()).hexdigest()}" for name, part in self._parts_named()]
         digest = hashlib.sha256("\n".join(lines).encode())
         for data in self.observations:
-            digest.update(f"observations {data.name} {data.expression}".encode())
+            digest.update(f"observations {data.name} {data.expression} {data.loss or ''}".encode())
             for array in (data.points, data.values, data.sigma):
                 digest.update(b"none" if array is None else array.tobytes())
         return digest.hexdigest()

@@ -133,6 +133,43 @@ def periodic_cell():
     return 1.0
 
 
+def inverse_inclusion():
+    """A square of 100 mm with a disk of radius 25 mm in it, away from the middle."""
+    occ = gmsh.model.occ
+    block = occ.addRectangle(0, 0, 0, 100, 100)
+    disk = occ.addDisk(60, 55, 0, 25, 25)
+    occ.fragment([(2, block)], [(2, disk)])
+    occ.synchronize()
+    lines, surfaces = [c for _, c in gmsh.model.getEntities(1)], [s for _, s in gmsh.model.getEntities(2)]
+
+    def side(axis, value):
+        return [c for c in lines if abs(middle_of(1, c)[axis] - value) < 1e-6]
+
+    name(1, left=side(0, 0), right=side(0, 100), bottom=side(1, 0), top=side(1, 100))
+    areas = sorted(surfaces, key=lambda s: gmsh.model.occ.getMass(2, s))
+    name(2, inclusion=areas[:1], matrix=areas[1:])
+    sized(10)
+    return 100.0
+
+
+def inverse_flow():
+    """A channel of 3 x 1 with a round obstacle of radius 0.15 a little below its middle."""
+    occ, radius, place = gmsh.model.occ, 0.15, (0.75, 0.45)
+    channel = occ.addRectangle(0, 0, 0, 3, 1)
+    occ.cut([(2, channel)], [(2, occ.addDisk(*place, 0, radius, radius))])
+    occ.synchronize()
+    lines = [c for _, c in gmsh.model.getEntities(1)]
+
+    def side(axis, value):
+        return [c for c in lines if abs(middle_of(1, c)[axis] - value) < 1e-6]
+
+    sides = {"inlet": side(0, 0), "outlet": side(0, 3), "walls": side(1, 0) + side(1, 1)}
+    name(1, **sides, obstacle=[c for c in lines if all(c not in own for own in sides.values())])
+    name(2, fluid=[s for _, s in gmsh.model.getEntities(2)])
+    sized(0.12)
+    return 3.0
+
+
 def conduction_3d():
     """A block of 80 mm x 40 mm x 40 mm with a bore of radius 10 mm from front to back, 20 mm from the left."""
     occ = gmsh.model.occ
@@ -229,7 +266,8 @@ def extent(face, axis):
 
 
 MESHES = {
-    lshape: 1, crack_mode_iii: 1, plate_with_hole: 2, heat_bracket_2d: 2, periodic_cell: 2, conduction_3d: 2, elastic_bracket_3d: 2,
+    lshape: 1, crack_mode_iii: 1, plate_with_hole: 2, heat_bracket_2d: 2, periodic_cell: 2, inverse_inclusion: 2,
+    inverse_flow: 2, conduction_3d: 2, elastic_bracket_3d: 2,
 }  # fmt: skip
 
 

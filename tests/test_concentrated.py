@@ -1,0 +1,52 @@
+"""Points gather where a residual is large, and integrate the same."""
+
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+
+import kinn
+from kinn.formulations.blocks import PointBlock
+from kinn.formulations.concentrated import concentrated
+from kinn.formulations.program import Program
+from kinn.formulations.scaling import initial_surrogate
+from kinn.formulations.trial import Trial
+from kinn.formulations.unknowns import Unknowns
+from kinn.geometry import sample
+from kinn.networks import KAN
+
+MESH = kinn.Mesh.box((0, 0), (1, 1), cells=2)
+X, Y = MESH.coordinates
+
+
+def gathered(expression, n=400):
+    """Points before and after, for a residual that is `expression` whatever the network is."""
+    u = kinn.Field("u", MESH)
+    problem = kinn.Problem(MESH, u - expression, [])
+    like = torch.zeros(0, dtype=torch.float64)
+    surrogate = initial_surrogate(problem, KAN([2, 2, 1]), Trial(), like)
+    unknowns = Unknowns.at_guess(problem, surrogate)
+    program = Program([expression + 0 * u], problem)
+    before = sample(MESH, n, seed=1)
+    after = concentrated(
+        before, lambda count: sample(MESH, count, seed=1), lambda p: PointBlock("", program, p, surrogate), unknowns, 0
+    )
+    return before, after
+
+
+def test_a_smooth_residual_keeps_its_points():
+    before, after = gathered(sp.sin(3 * X) * sp.cos(2 * Y) + 2)
+    assert after is before
+
+
+@pytest.mark.parametrize("width", [0.02, 0.005])
+def test_a_layer_gets_half_of_the_points_and_the_integral_stays(width):
+    layer = sp.exp(-(((X - 0.43) / width) ** 2))
+    before, after = gathered(layer)
+    near = np.abs(after.x[:, 0] - 0.43) < 2 * width
+    assert len(after) <= len(before) + 1 and near.mean() > 0.3
+    assert (np.abs(before.x[:, 0] - 0.43) < 2 * width).mean() < 0.1
+    value = np.exp(-2 * ((after.x[:, 0] - 0.43) / width) ** 2)
+    exact = width * np.sqrt(np.pi / 2)
+    assert after.weight @ value == pytest.approx(exact, rel=0.1)
+    assert after.weight.sum() == pytest.approx(1, rel=0.1)

@@ -1,0 +1,127 @@
+"""Data that are partly wrong, or that contradict the statement: robust losses, and words where nothing fits."""
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import kinn
+from kinn import div, grad
+from kinn.formulations.data import noise_of
+from kinn.statement import StatementError
+
+MESH = kinn.Mesh.box(0, 1, cells=8)
+(X,) = MESH.coordinates
+PLACES = np.linspace(0.03, 0.97, 60)
+
+
+def rod(values, sigma=0.01, loss=None, guess=1.0):
+    """-k u'' = 2 with u = 0 at both ends: u = x (1 - x) / k."""
+    u, k = kinn.Field("u", MESH), kinn.Parameter("k", guess=guess, lower=0)
+    return kinn.Problem(
+        MESH, -div(k * grad(u)) - 2, [kinn.Dirichlet(u, 0, on=("left", "right"))],
+        [kinn.Observations(u, PLACES, values, sigma=sigma, loss=loss)], exact={k: 2},
+    )  # fmt: skip
+
+
+def readings(wrong=0, seed=0):
+    values = PLACES * (1 - PLACES) / 2 + 0.002 * np.random.default_rng(seed).standard_normal(len(PLACES))
+    values[5 : 5 + wrong] += 0.5
+    return values
+
+
+@pytest.mark.parametrize("sigma", [0.002, None])
+@pytest.mark.parametrize("loss", ["huber", "student"])
+def test_wrong_values_do_not_decide(loss, sigma):
+    plain = kinn.fem.identify(rod(readings(6), sigma)).parameters["k"]
+    robust = kinn.fem.identify(rod(readings(6), sigma, loss)).parameters["k"]
+    clean = kinn.fem.identify(rod(readings(), 0.002)).parameters["k"]
+    assert abs(plain.estimate - 2) > 0.2
+    assert abs(robust.estimate - clean.estimate) < (4 if loss == "huber" else 2) * clean.sd
+    assert 0.8 * clean.sd < robust.sd < 1.7 * clean.sd
+
+
+@pytest.mark.parametrize("loss", ["huber", "student"])
+def test_training_finds_what_elements_find(loss):
+    problem = rod(readings(4), None, loss)
+    found = kinn.solve(problem, time_limit=15, progress=False)
+    expected = kinn.fem.identify(problem).parameters["k"]
+    assert abs(found.parameters["k"].estimate - expected.estimate) < 0.3 * expected.sd
+    assert found.parameters["k"].sd == pytest.approx(expected.sd, rel=0.15)
+    assert found.result.note == ""
+
+
+def test_weights_of_losses():
+    """Normal noise: huber loses 5 % and student's scale is smaller than the deviation; the outlier is as wide as it is wrong."""
+    u = kinn.Field("u", MESH)
+    data = kinn.Observations(u, np.linspace(0, 1, 2000), np.linspace(0, 1, 2000), loss="student")
+    misfit = 0.01 * np.random.default_rng(1).standard_normal(2000)
+    sigma = noise_of(data, misfit, 0)
+    information = (1 / sigma**2).sum()
+    assert 0.9 < information / (2000 / 0.01**2) < 1.15
+    misfit[0] = 10
+    assert noise_of(data, misfit, 0)[0] > 3
+    assert np.median(noise_of(data, misfit, 0)) == pytest.approx(np.median(sigma), rel=0.1)
+    given = kinn.Observations(data.expression, data.points, data.values, sigma=0.01, loss="huber")
+    sigma = noise_of(given, misfit, 0)
+    near = np.abs(misfit) < 0.0134
+    assert np.allclose(sigma[near], 0.01) and (sigma[~near] > 0.01).all()
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(StatementError, match="loss='hubert'.*huber"):
+        rod(readings(), loss="hubert")
+
+
+def test_data_that_contradict_the_statement_are_named_with_the_place():
+    u = kinn.Field("u", MESH)
+    values = PLACES * (1 - PLACES)
+    values[40] += 0.2
+    problem = kinn.Problem(
+        MESH, -div(grad(u)) - 2, [kinn.Dirichlet(u, 0, on=("left", "right"))],
+        [kinn.Observations(u, PLACES, values, sigma=0.002, name="thermometers")],
+    )  # fmt: skip
+    solution = kinn.solve(problem, time_limit=5, progress=False)
+    assert "data thermometers contradict the statement" in solution.result.note
+    assert f"x = {PLACES[40]:.4g}" in solution.result.note
+    assert int(np.abs(solution.misfits()["thermometers"]).argmax()) == 40
+    assert "contradict" in str(solution)
+
+
+def test_a_wrong_unit_is_named():
+    u = kinn.Field("u", MESH)
+    problem = kinn.Problem(
+        MESH, -div(grad(u)) - 2, [kinn.Dirichlet(u, 0, on=("left", "right"))],
+        [kinn.Observations(u, PLACES, 1000 * PLACES * (1 - PLACES), sigma=2.0)],
+    )  # fmt: skip
+    note = kinn.solve(problem, time_limit=5, progress=False).result.note
+    assert "about 1e+03 times the solution: check the unit of u" in note
+
+
+def test_data_that_agree_have_no_note():
+    solution = kinn.solve(rod(readings(), 0.002), time_limit=10, progress=False)
+    assert solution.result.note == ""
+    assert np.abs(solution.misfits()["u"]).max() < 5
+    assert float(sp.sympify(solution.parameters["k"].estimate)) == pytest.approx(2, rel=0.02)
+
+
+def test_the_bootstrap_has_the_deviation_of_the_intervals():
+    solution = kinn.solve(rod(readings(), 0.002), time_limit=10, progress=False)
+    found = kinn.bootstrap(solution, draws=12, statistic=lambda s: s([[0.5]]), seed=3)
+    known = solution.parameters["k"]
+    assert found.parameters["k"].shape == (12,) and found.statistics.shape == (12, 1)
+    assert 0.5 * known.sd < found.deviation("k") < 1.7 * known.sd
+    low, high = found.interval("k")
+    assert low < known.estimate < high and high - low < 6 * known.sd
+    # u = x (1 - x) / k at the middle
+    assert np.allclose(found.statistics[:, 0], 0.25 / found.parameters["k"], rtol=1e-3)
+
+
+def test_a_bootstrap_needs_data_and_draws():
+    u = kinn.Field("u", MESH)
+    bare = kinn.solve(
+        kinn.Problem(MESH, -div(grad(u)) - 2, [kinn.Dirichlet(u, 0, on=("left", "right"))]), steps=5, progress=False
+    )
+    with pytest.raises(StatementError, match="no observations"):
+        kinn.bootstrap(bare)
+    with pytest.raises(StatementError, match="draws=1"):
+        kinn.bootstrap(kinn.solve(rod(readings(), 0.002), steps=10, progress=False), draws=1)
