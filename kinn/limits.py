@@ -41,6 +41,7 @@ class Course:
             the factor of its number of points, rounds without improvement, the lowest check, the optimizer's damping.
         optimizer, losses, before: of the round that runs: its state, its losses, the free parameters at its start.
         estimate_per_residual: of the last judgement.
+        held: whether steps leave the parameters alone, which finite elements move after each round.
     """
 
     raced: bool = False
@@ -55,6 +56,7 @@ class Course:
     losses: list[float] = field(default_factory=list)
     before: Tensor = field(default_factory=lambda: torch.zeros(0))
     estimate_per_residual: float = math.inf
+    held: bool = False
 
 
 @dataclass

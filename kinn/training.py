@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from kinn.formulations.blocks import Block
-from kinn.formulations.data import Data, data_blocks
+from kinn.formulations.data import Data
 from kinn.formulations.form import Form
-from kinn.formulations.prior import Influence, Priors
+from kinn.formulations.prior import Priors
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.system import System, not_finite
 from kinn.formulations.unknowns import Unknowns
@@ -30,8 +30,8 @@ PATIENCE, IMPROVEMENT = 3, 0.8  # stages in a row that may pass before the squar
 # What a squared relative misfit counts against physics, at first and in the end.
 DATA_WEIGHT_START, DATA_WEIGHT = 1e-2, 1e-4
 # What part of the noise of the data the error of the physics may be; for fields, known to a few hundredths; and where parameters
-# are nearer to their best values than the last part of their deviations.
-NOISE_SHARE, FIELD_SHARE, LARGEST_SHARE, SHIFT = 2e-3, 1e-2, 0.1, 0.1
+# were nearer to their best values than the last part of their deviations before the elements' last step.
+NOISE_SHARE, FIELD_SHARE, LARGEST_SHARE, SHIFT = 2e-3, 1e-2, 0.3, 0.5
 SETTLED = 1e-3  # a parameter has settled if its free number moves less from stage to stage
 GROWTH = 1.5  # the time to judge a solution grows with this power of the size of the judge
 
@@ -76,14 +76,14 @@ class Training:
 
     def final_system(self) -> System:
         """All terms at the present solution, as they count in the end."""
-        self.data_weight = DATA_WEIGHT
+        self.data_weight, self.course.held = DATA_WEIGHT, False
         return System(self.unknowns, self._blocks(self.unknowns, self._size(), self.seed + 1))
 
     def _blocks(self, unknowns: Unknowns, n: int, seed: int) -> list[Block]:
         surrogate, factor = unknowns.surrogate, self.data_factor
         return [
             *self.form.blocks(unknowns, n, seed),
-            *data_blocks(self.problem, self.data.programs, surrogate, self.data.sigmas, factor),
+            *([] if self.course.held else self.data.blocks(surrogate, factor)),
             *self.priors.blocks(surrogate, factor),
         ]
 
@@ -115,6 +115,7 @@ class Training:
         except KeyboardInterrupt:  # a second one, while the solution was judged
             status, message = Status.INTERRUPTED, Status.INTERRUPTED.value
         self.unknowns = self.unknowns if self.best is None else self.best[2]
+        self.data.settle(self.form, self.unknowns, self.estimate)
         return status, message
 
     def _stand(self) -> None:
@@ -171,15 +172,18 @@ class Training:
             n, finer = course.ratio * self._size(), self._finer()
             ended = False
             while not ended:
-                system = System(self.unknowns, self._blocks(self.unknowns, n, self.seed + 1000 * course.rounds))
+                blocks = self._blocks(self.unknowns, n, self.seed + 1000 * course.rounds)
+                system = System(self.unknowns, blocks, course.held)
                 self._check_finite(system)
                 ended = self._descend(optimizer, system, FULL_GROWN if finer is None else GROWING)
             loss = system.loss()
             check, estimate = self._judge(n, loss)
+            shift = self.data.settle(self.form, self.unknowns, estimate)
+            course.held = math.isfinite(shift) and not stage.exact
             weighed = self._settle_data()
             moved = float((self.unknowns.free - before).abs().max()) if len(before) else 0.0
-            exact = self._is_exact(estimate)
-            if exact and not weighed and moved < SETTLED:
+            exact = self._is_exact(estimate, shift)
+            if exact and not weighed and (moved < SETTLED or shift < SHIFT):
                 raise Stop(Status.CONVERGED)
             course.damping, course.optimizer = min(max(optimizer.damping, 1e-10), 1e-2), None
             if check > 8 * loss and course.ratio < 8:
@@ -204,27 +208,24 @@ class Training:
         enough = capacity is None or 2 * POINTS_PER_PARAMETER * finer.network.n_parameters <= capacity
         return finer if enough else None
 
-    def _is_exact(self, estimate: float | None) -> bool:
-        """Whether the physics are as exact as asked, or as the data can tell: by their noise, or by what parameters say."""
+    def _is_exact(self, estimate: float | None, shift: float) -> bool:
+        """Whether the physics are as exact as asked, or as the data can tell: by their noise, or by how far parameters moved."""
         noise = self.data.relative if self.problem.observations else 0.0
         share = FIELD_SHARE if self.priors.energies else NOISE_SHARE
         if estimate is None or estimate < max(self.limits.tolerance, share * noise):
             return estimate is not None
-        influence = self.form.influence(self.unknowns) if estimate < LARGEST_SHARE * noise else None
-        return influence is not None and self.data.shift(*influence) < SHIFT
-
-    def _influence(self) -> Influence:
-        slopes = self.form.field_influence(self.unknowns)
-        return None if slopes is None else self.data.standardized(slopes, self.data.residuals(self.unknowns))
+        return estimate < LARGEST_SHARE * noise and shift < SHIFT
 
     def _settle_data(self) -> bool:
         """Estimate unknown noise and let physics count more; whether the loss changed its meaning."""
         if not self.problem.observations:
             return False
         blocks = self._blocks(self.unknowns, self._size(), self.seed + 1) if self.priors.energies else []
-        determined, changed = self.priors.settle(self.unknowns, blocks, self.data_factor, self._influence)
+        determined, changed = self.priors.settle(
+            self.unknowns, blocks, self.data_factor, lambda: self.data.influence(self.form, self.unknowns)
+        )
         changed = self.data.estimate_noise(self.unknowns, determined) or changed
-        if self.data_weight > DATA_WEIGHT:
+        if self.data_weight > DATA_WEIGHT and not self.course.held:
             self.data_weight = max(self.data_weight * 0.1, DATA_WEIGHT)
             return True
         return changed

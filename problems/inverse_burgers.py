@@ -43,7 +43,7 @@ def solution(x, t):
 
 
 def problem(noise=0.01, draw=0, length=1.0, size=1.0, shift=0.0):
-    mesh = kinn.Mesh.interval(shift - length, shift + length) * kinn.Interval("t", 0, 1)
+    mesh = kinn.Mesh.box(shift - length, shift + length) * kinn.Interval("t", 0, 1)
     (x, t), u = mesh.coordinates, kinn.Field("u", mesh)
     carrying = kinn.Parameter("lambda_1", guess=0.1 * length / size)
     spreading = kinn.Parameter("lambda_2", guess=0.05 * length**2, lower=0)

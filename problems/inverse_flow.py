@@ -5,7 +5,7 @@ The steady Navier-Stokes equations, density 1, in a channel of 3 x 1 with a roun
 viscosity du/dn - p n = 0. The viscosity is 0.02 (Reynolds number 15 of the obstacle). Nothing is known of the pressure; on a
 cylinder wake with clean data a PINN finds 4.7 % too much viscosity (Raissi et al., doi:10.1016/j.jcp.2018.10.045).
 
-The data (data/inverse_flow.csv) are both velocities at 300 places in the fluid, by finite elements (Taylor-Hood) with an
+The data (data/inverse_flow.csv) are both velocities at 600 places in the fluid, by finite elements (Taylor-Hood) with an
 estimated relative error below 1e-4. `python problems/inverse_flow.py` makes the file.
 Options: `noise` is the standard deviation of a reading relative to the largest velocity (0.01; 0 takes the data as they
 are), `draw` another draw of it, `length` stretches the channel (and the viscosity), `size` scales velocity and pressure (the
@@ -22,7 +22,7 @@ from kinn.physics import navier_stokes, viscous_stress
 
 MESH = Path(__file__).parent / "meshes" / "inverse_flow.msh"
 FILE = Path(__file__).parent / "data" / "inverse_flow.csv"
-VISCOSITY, PLACES = 0.02, 300
+VISCOSITY, PLACES = 0.02, 600
 CENTER, RADIUS = (0.75, 0.45), 0.15
 
 

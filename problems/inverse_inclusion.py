@@ -5,7 +5,7 @@ second order), pressed 1 mm down by a smooth platen: u_y = -1 on the top, u_y = 
 friction, the right side is free. Displacements alone determine only the ratio of the two moduli; the force on the platen
 gives their size. Young's moduli are 2000 in the matrix and 6000 in the inclusion.
 
-The data (data/inverse_inclusion.csv) are both displacements at 100 places of the free side, and the force on the top per
+The data (data/inverse_inclusion.csv) are both displacements at 300 places of the free side, and the force on the top per
 mm of thickness, read five times, by finite elements with an estimated relative error below 1e-5.
 `python problems/inverse_inclusion.py` makes the file.
 Options: `noise` is the standard deviation of a reading, relative to the largest displacement and to the force (0.01; 0
@@ -25,7 +25,7 @@ MESH = Path(__file__).parent / "meshes" / "inverse_inclusion.msh"
 FILE = Path(__file__).parent / "data" / "inverse_inclusion.csv"
 YOUNG, POISSON = {"matrix": 2000, "inclusion": 6000}, 0.35
 SIDE, PRESSED = 100, 1
-PLACES, WEIGHINGS = 100, 5
+PLACES, WEIGHINGS = 300, 5
 
 
 def statement(length, size, shift):

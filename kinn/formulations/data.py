@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from kinn.formulations.blocks import PointBlock, RowBlock
+from kinn.formulations.form import Form
 from kinn.formulations.integrals import IntegralBlock, IntegralTerm
 from kinn.formulations.program import Program
 from kinn.formulations.surrogate import Surrogate
@@ -22,6 +23,8 @@ from kinn.statement.problem import Problem
 # Of robust losses: where Huber's becomes linear (95 % efficient for normal noise), the degrees of freedom of Student's t, and the
 # median of |x| for a standard normal x.
 HUBER, DEGREES, NORMAL_MEDIAN = 1.345, 4.0, 0.67449
+# Of the parameters' steps by elements: the error of a solution that one is taken from, and the longest one, in logarithms or relative.
+NEAR, LONGEST = 0.1, 0.5
 SMALLEST_NOISE = 1e-5  # relative to the spread of the values: data that fit better count no more
 
 
@@ -61,11 +64,14 @@ class Data:
         own = [r for r, fields in zip(ratios, held, strict=True) if not fields <= set(self.problem.identified)]
         self.relative = min(own or ratios, default=1.0)
 
+    def blocks(self, surrogate: Surrogate, weight: float) -> list[RowBlock]:
+        """The misfits as terms of the loss, `weight` what a squared standardized one counts."""
+        return data_blocks(self.problem, self.programs, surrogate, self.sigmas, weight)
+
     def residuals(self, unknowns: Unknowns) -> list[np.ndarray]:
         """Misfits in the units of the data."""
-        found = data_blocks(
-            self.problem, self.programs, unknowns.surrogate, [np.ones_like(s) for s in self.sigmas], 1.0
-        )
+        ones = [np.ones_like(sigma) for sigma in self.sigmas]
+        found = data_blocks(self.problem, self.programs, unknowns.surrogate, ones, 1.0)
         return [block.residuals(unknowns)[0].cpu().numpy() for block in found]
 
     def estimate_noise(self, unknowns: Unknowns, determined: float) -> bool:
@@ -83,19 +89,34 @@ class Data:
         self._relate()
         return moved
 
-    def standardized(self, slopes: np.ndarray, misfits: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Slopes (n, q) and misfits (n,) of all sets, in standard deviations."""
-        sigma = np.concatenate(self.sigmas)
-        return slopes / sigma[:, None], np.concatenate(misfits) / sigma
+    def settle(self, form: Form, unknowns: Unknowns, estimate: float | None) -> float:
+        """Move the free numbers of the parameters to the best values that finite elements see from a solution with a small
+        `estimate` of its error; how many standard deviations that was, inf where there is no such step.
 
-    def shift(self, slopes: np.ndarray, misfits: np.ndarray) -> float:
-        """How many standard deviations parameters are from their best values, where `misfits` (n,) change by `slopes` (n, p)
-        with them; inf without parameters."""
-        if not slopes.shape[1]:
+        A network's physics give way a little, and parameters with them; those of elements do not.
+        """
+        if estimate is None or estimate > NEAR or not len(unknowns.free) or not self.problem.observations:
+            return math.inf
+        found = form.influence(unknowns)
+        if found is None:
             return math.inf
         sigma = np.concatenate(self.sigmas)
-        directions = np.linalg.svd(slopes / sigma[:, None], full_matrices=False)[0]
-        return float(np.linalg.norm(directions.T @ (misfits / sigma)))
+        slopes, misfits = found[0] / sigma[:, None], (np.concatenate(self.residuals(unknowns)) + found[1]) / sigma
+        units = np.maximum(np.linalg.norm(slopes, axis=0), 1e-300)
+        step = -np.linalg.lstsq(slopes / units, misfits, rcond=1e-7)[0] / units
+        sizes = [
+            1.0 if symbol.transform != "identity" else max(abs(free), abs(symbol.guess)) or 1.0
+            for symbol, free in zip(self.problem.parameters.values(), unknowns.free.tolist(), strict=True)
+        ]
+        shift = float(np.linalg.norm(slopes @ step))
+        step *= min(1.0, LONGEST / float(np.max(np.abs(step) / sizes, initial=1e-300)))
+        unknowns.free = unknowns.free + torch.from_numpy(step).to(unknowns.free)
+        return shift
+
+    def influence(self, form: Form, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
+        """What standardized data (n, q) change by with all that they determine, by finite elements, and their misfits (n,)."""
+        slopes, sigma = form.field_influence(unknowns), np.concatenate(self.sigmas)
+        return None if slopes is None else (slopes / sigma[:, None], np.concatenate(self.residuals(unknowns)) / sigma)
 
 
 def spread_of(data: Observations) -> float:

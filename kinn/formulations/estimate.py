@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kinn.formulations.factor import Factor, SingularTangent
 from kinn.formulations.galerkin import GalerkinSpace
+from kinn.formulations.growth import grown
 from kinn.formulations.parts import Parts
 from kinn.formulations.pieces import Piece
 from kinn.formulations.reading import Reading, slopes_of
@@ -25,6 +26,7 @@ from kinn.statement.problem import Problem
 from kinn.statement.terms import WeakForm
 
 CELLS = {1: 200, 2: 2000, 3: 1000}
+CONCENTRATED = 0.05  # share of the cells that as good as hold the squared error: below this a mesh is refined there
 LARGEST = {
     1: 100_000,
     2: 60_000,
@@ -60,6 +62,7 @@ class ErrorEstimate:
     problem: Problem
     space: GalerkinSpace
     smooth: bool
+    parts: Parts | None = None
     error: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
     lacking: str = ""
     preparation: float = 0.0
@@ -67,6 +70,32 @@ class ErrorEstimate:
     _tangent: Any = field(default=None, repr=False)
     _settling: Any = field(default=None, repr=False)
     _open: Any = field(default=None, repr=False)
+    _growth: list[np.ndarray] = field(default_factory=list, repr=False)
+    _ahead: bool = field(default=False, repr=False)
+
+    def grow(self, errors: np.ndarray | None = None) -> None:
+        """From the next solution on a finer mesh where the last correction is large, if it is so in few cells and there is room;
+        or where `errors` (nc,) say."""
+        self._move()
+        space = self.space
+        if errors is None:
+            errors = cell_errors(space, self.error, len(space.mesh.cells))
+            share = float(errors.sum()) ** 2 / max(len(errors) * float((errors**2).sum()), 1e-300)
+            if share > CONCENTRATED or 2 * space.size > LARGEST[space.mesh.dimension]:
+                return
+        self._growth.append(errors)
+        self._ahead = True
+
+    def _move(self) -> None:
+        if self._ahead:
+            space = self.space
+            mesh = grown(space.mesh, self._growth[-1], space.weak)
+            self.space = GalerkinSpace(self.problem, space.weak, mesh, space.order, parts=self.parts)
+            self.error, self._factor, self._settling, self._ahead = np.zeros(0), None, None, False
+
+    def state(self) -> dict[str, Tensor]:
+        """The errors that refined the mesh."""
+        return {str(step): torch.from_numpy(errors) for step, errors in enumerate(self._growth)}
 
     @property
     def keeps(self) -> bool:
@@ -110,7 +139,7 @@ class ErrorEstimate:
 
     def influence(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
         """(n, p) and (n,): what all observations change by with the free numbers of the parameters while the statement holds, as
-        the elements say, and their misfits after the last correction; None where they have no answer."""
+        the elements say, and with the last correction; None where they have no answer."""
         space, problem = self.space, self.problem
         parameters = unknowns.parameters().detach().cpu().double()
         pieces = space.strong_pieces if self.smooth else space.pieces
@@ -125,15 +154,15 @@ class ErrorEstimate:
         moved = np.stack([space.values(answer) for answer in answers.T], 1)
         trial = nodal_values(unknowns.surrogate, space)
         values, corrected = space.values(trial), space.values(trial + self.error)
-        measured = np.concatenate([np.asarray(data.values) for data in problem.observations])
         readings = [Reading(space, data) for data in problem.observations]
         slopes = slopes_of(readings, values, moved, parameters)
         slopes *= [s.slope(f) for s, f in zip(problem.parameters.values(), unknowns.free.tolist(), strict=True)]
-        return slopes, np.concatenate([reading(corrected, parameters) for reading in readings]) - measured
+        return slopes, np.concatenate([r(corrected, parameters) - r(values, parameters) for r in readings])
 
     def __call__(self, unknowns: Unknowns) -> float | None:
         """The relative H1 error of the worst field; `error` keeps the correction. None where no correction can be found."""
         self.lacking = ""
+        self._move()
         try:
             self.error, trial = self.correction(unknowns)
         except (SingularTangent, Unsettled) as singular:

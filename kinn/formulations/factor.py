@@ -22,18 +22,22 @@ SYMMETRIC: dict[str, Any] = {
     "options": {"SymmetricMode": True},
 }
 LARGE = 15_000
+# Rows of a pressure have a zero on the diagonal: a symmetric ordering fills up when they are exchanged (41,000 unknowns of a flow in
+# 2-D: 0.9 s instead of 10.8 s).
+SADDLE: dict[str, Any] = {"diag_pivot_thresh": 0.1}
 
 
 class SingularTangent(ValueError):
     """A tangent matrix that determines nothing: an unstable pair of elements, or a condition that it does not hold."""
 
 
-def _factorized(matrix: sparse.csc_array) -> Any:
+def _factorized(matrix: sparse.csc_array, saddle: bool = False) -> Any:
     """A sparse LU factorization; raises SingularTangent where rounding would decide the answer of its solve."""
     unknowns, reason = len(matrix.indptr) - 1, ""
     right = np.random.default_rng(0).standard_normal(unknowns)
     size = float(np.sqrt((matrix.data**2).sum()))
-    for settings in (SYMMETRIC, {}) if unknowns > LARGE else ({},):
+    orderings: tuple[dict[str, Any], ...] = (SADDLE, {}) if saddle else (SYMMETRIC, {}) if unknowns > LARGE else ({},)
+    for settings in orderings:
         try:
             lu = linalg.splu(matrix, **settings)
         except RuntimeError as error:
@@ -71,7 +75,7 @@ class Factor:
         held = np.sort(np.asarray(order)[:count])
         self._kept = np.setdiff1d(np.arange(len(free)), held)
         inner, outer = free[self._kept], free[held]
-        self._lu = _factorized(tangent[inner][:, inner].tocsc()) if len(inner) else None
+        self._lu = _factorized(tangent[inner][:, inner].tocsc(), bool(space.lower)) if len(inner) else None
         # vectors y with y' A = 0, which are the motions themselves where A is symmetric: a right side is orthogonal to them
         self._left = np.zeros((len(free), count))
         self._left[held] = np.eye(count)

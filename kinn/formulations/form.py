@@ -57,7 +57,7 @@ class Form(ABC):
 
     def influence(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
         """(n, p) and (n,): what all observations change by with the free numbers of the parameters while the statement holds, by
-        finite elements, and their misfits without the last estimated error; None where these do not have the whole statement."""
+        finite elements, and without the last estimated error; None where these do not have the whole statement."""
         return None
 
     def field_influence(self, unknowns: Unknowns) -> np.ndarray | None:

@@ -180,7 +180,10 @@ def _evidence(
     half = torch.linalg.solve_triangular(root, own, upper=False)
     part, vectors = torch.linalg.eigh(torch.linalg.solve_triangular(root, half.T, upper=False))
     part = part.clamp(1e-14, 1)  # of the prior in what determines each direction
-    a, b = (vectors.T @ torch.linalg.solve_triangular(root, (x * scale)[:, None], upper=False)[:, 0] for x in (toward, slope))
+    a, b = (
+        vectors.T @ torch.linalg.solve_triangular(root, (x * scale)[:, None], upper=False)[:, 0]
+        for x in (toward, slope)
+    )
     for _ in range(1 if given else 30):
         whole = 1 - part + strength / first * part
         step = -(a + strength * b) / whole

@@ -86,12 +86,12 @@ def slopes_with_free(space: GalerkinSpace, solution: np.ndarray, answers: np.nda
     last ones, in the free numbers of the parameters."""
     problem, parameters = space.problem, unknowns.parameters().detach().cpu().double()
     count = len(unknowns.free)
-    units = np.array(
-        [s.slope(f) for s, f in zip(problem.parameters.values(), unknowns.free.tolist(), strict=True)]
-    )
+    units = np.array([s.slope(f) for s, f in zip(problem.parameters.values(), unknowns.free.tolist(), strict=True)])
     moved = np.roll(space.values(answers), count, axis=1)
     moved[:, :count] /= units
-    slopes = slopes_of([Reading(space, data) for data in problem.observations], space.values(solution), moved, parameters)
+    slopes = slopes_of(
+        [Reading(space, data) for data in problem.observations], space.values(solution), moved, parameters
+    )
     slopes[:, :count] *= units
     return np.roll(slopes, -count, axis=1)
 

@@ -101,7 +101,18 @@ class StrongForm(Form):
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
         blocks = self.blocks(unknowns, max(2048, n), seed=CHECK_SEED)
         losses = System(unknowns, blocks).losses()
-        return Judgement(losses, None if self.estimate is None else self.estimate(unknowns))
+        value = None if self.estimate is None else self.estimate(unknowns)
+        if self.estimate is not None and value is not None and not self.estimate.keeps:
+            self.estimate.grow()
+        return Judgement(losses, value)
+
+    def state(self) -> dict[str, Tensor]:
+        return {} if self.estimate is None else self.estimate.state()
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        for step in range(len(state)):
+            assert self.estimate is not None
+            self.estimate.grow(state[str(step)].numpy())
 
     def blocks(self, unknowns: Unknowns, n: int, seed: int) -> list[Block]:
         """One block for each term, with `n` points in the domain and as dense ones on the boundary, from `seed`."""

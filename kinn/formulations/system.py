@@ -14,10 +14,10 @@ from kinn.optimize.least_squares import LeastSquares
 
 
 class System(LeastSquares):
-    """Blocks that share one set of unknowns."""
+    """Blocks that share one set of unknowns; where parameters are `held`, steps by normal equations do not move them."""
 
-    def __init__(self, unknowns: Unknowns, blocks: Sequence[Block]) -> None:
-        self.unknowns, self.blocks = unknowns, list(blocks)
+    def __init__(self, unknowns: Unknowns, blocks: Sequence[Block], held: bool = False) -> None:
+        self.unknowns, self.blocks, self.held = unknowns, list(blocks), held
 
     def vector(self) -> Tensor:
         return self.unknowns.vector()
@@ -51,6 +51,10 @@ class System(LeastSquares):
         for block in self.blocks:
             block.accumulate(self.unknowns, total)
         total.complete()
+        if self.held:
+            own = torch.arange(self.unknowns.size - len(self.unknowns.free), self.unknowns.size)
+            total.gram[own, :] = total.gram[:, own] = total.gradient[own] = 0.0
+            total.gram[own, own] = 1.0
         return total.loss, total.gram, total.gradient
 
     def triangle(self) -> tuple[Tensor, Tensor] | None:
