@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from kinn.formulations.blocks import Block
 from kinn.formulations.data import Data
@@ -179,8 +180,7 @@ class Training:
             loss = system.loss()
             check, estimate = self._judge(n, loss)
             shift = self.data.settle(self.form, self.unknowns, estimate)
-            course.held = math.isfinite(shift) and not stage.exact
-            weighed = self._settle_data()
+            course.held, weighed = math.isfinite(shift) and not stage.exact, self._settle_data()
             moved = float((self.unknowns.free - before).abs().max()) if len(before) else 0.0
             exact = self._is_exact(estimate, shift)
             if exact and not weighed and (moved < SETTLED or shift < SHIFT):
@@ -203,27 +203,23 @@ class Training:
     def _finer(self) -> Surrogate | None:
         """The present function with a richer network, where there are points or tests enough to train it safely."""
         finer, capacity = self.unknowns.surrogate.refined(), self.form.capacity
-        if finer is None or finer.network.n_parameters > LARGEST_NETWORK:
-            return None
-        enough = capacity is None or 2 * POINTS_PER_PARAMETER * finer.network.n_parameters <= capacity
-        return finer if enough else None
+        room = LARGEST_NETWORK if capacity is None else min(LARGEST_NETWORK, capacity / (2 * POINTS_PER_PARAMETER))
+        return finer if finer is not None and finer.network.n_parameters <= room else None
 
     def _is_exact(self, estimate: float | None, shift: float) -> bool:
         """Whether the physics are as exact as asked, or as the data can tell: by their noise, or by how far parameters moved."""
         noise = self.data.relative if self.problem.observations else 0.0
         share = FIELD_SHARE if self.priors.energies else NOISE_SHARE
-        if estimate is None or estimate < max(self.limits.tolerance, share * noise):
-            return estimate is not None
-        return estimate < LARGEST_SHARE * noise and shift < SHIFT
+        near = LARGEST_SHARE * noise if shift < SHIFT else 0.0
+        return estimate is not None and estimate < max(self.limits.tolerance, share * noise, near)
 
     def _settle_data(self) -> bool:
         """Estimate unknown noise and let physics count more; whether the loss changed its meaning."""
         if not self.problem.observations:
             return False
         blocks = self._blocks(self.unknowns, self._size(), self.seed + 1) if self.priors.energies else []
-        determined, changed = self.priors.settle(
-            self.unknowns, blocks, self.data_factor, lambda: self.data.influence(self.form, self.unknowns)
-        )
+        influence = partial(self.data.influence, self.form, self.unknowns)
+        determined, changed = self.priors.settle(self.unknowns, blocks, self.data_factor, influence)
         changed = self.data.estimate_noise(self.unknowns, determined) or changed
         if self.data_weight > DATA_WEIGHT and not self.course.held:
             self.data_weight = max(self.data_weight * 0.1, DATA_WEIGHT)
@@ -299,7 +295,6 @@ class Training:
         return limit is not None and self.clock.seconds() + 1.5 * (self._stepping + judging) >= limit
 
     def _check_finite(self, system: System) -> None:
-        losses = system.losses()
-        if not math.isfinite(sum(losses.values())):
+        if not math.isfinite(sum((losses := system.losses()).values())):
             name = not_finite(losses)
             raise Stop(Status.NONFINITE, f"the term {name!r} is infinite or NaN; {Status.NONFINITE.value}")

@@ -58,6 +58,11 @@ def reference(problem):
     return {"viscosity": viscosity, "u": solution, "p": solution}
 
 
+def derived(problem):
+    """The velocity by itself."""
+    return {"velocity": list(problem.fields["u"])}
+
+
 def places():
     """Points (n, 2) drawn all over the fluid, none nearer to a wall than 0.02."""
     points = np.random.default_rng(2026).uniform((0.02, 0.02), (2.98, 0.98), (2 * PLACES, 2))

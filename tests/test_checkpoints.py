@@ -106,10 +106,10 @@ RUNS = {
     "single precision": (rod, {"network": kan(1), "steps": 30, "dtype": torch.float32, "tolerance": 1e-9}),
     "splines": (rod, {"network": kinn.KAN([1, 3, 1], kinn.BSpline(5, 2), seed=0), "steps": 30, "tolerance": 1e-9}),
     "module": (rod, {"network": Sines(), "steps": 12, "tolerance": 1e-12}),
-    "data": (noisy, {"network": kan(1), "steps": 45}),
+    "data": (noisy, {"network": kan(1), "steps": 24}),
     "weak": (ell, {"network": kan(2), "steps": 24, "tolerance": 1e-4}),
     "weak, nonlinear": (bending, {"network": kan(1), "form": "weak", "steps": 28, "tolerance": 1e-9}),
-    "weak, data": (noisy, {"network": kan(1), "form": "weak", "steps": 45}),
+    "weak, data": (noisy, {"network": kan(1), "form": "weak", "steps": 24}),
     "weak, layer": (stream, {"network": kan(2), "steps": 28, "tolerance": 1e-9}),
     "adam": (rod, {"network": kan(1), "stages": [Adam(25, 0.03), Adam(20, 0.01), GaussNewton()], "steps": 60}),
     "exact": (rod, {"network": kan(1), "stages": [GaussNewton(exact=True)], "steps": 30, "tolerance": 1e-9}),
@@ -181,7 +181,7 @@ def header(path):
 
 def test_every_part_of_the_course_of_a_run_comes_back(tmp_path):
     course = Course(
-        raced=True, stage=1, rounds=4, ratio=2, idle=1, best_check=math.pi, damping=0.1, estimate_per_residual=1 / 3,
+        raced=True, stage=1, rounds=4, ratio=2, idle=1, best_check=math.pi, damping=0.1, estimate_per_residual=1 / 3, held=True,
         adam=AdamState(0.1, 3, torch.ones(2), torch.full((2,), 2.0)), losses=[0.3, 0.1], before=torch.full((1,), 0.7),
         optimizer=LevenbergMarquardt(0.2, True, torch.full((2,), 3.0)),
     )  # fmt: skip

@@ -1,5 +1,7 @@
 """A velocity and a pressure: Taylor-Hood elements, their solutions, and networks that are trained against them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -30,7 +32,7 @@ def flow(mesh, velocity, pressure, viscosity=1.0, density=1.0, outlet=None):
     force = equations["momentum"].doit().xreplace(exact).doit()
     equations["momentum"] = equations["momentum"] - sp.ImmutableDenseMatrix(force)
     sides = [name for name in mesh.boundaries if name != outlet]
-    conditions = [kinn.Dirichlet(u, list(values), on=sides)]
+    conditions: list[Any] = [kinn.Dirichlet(u, list(values), on=sides)]
     if outlet:
         stress = viscous_stress(u, p, viscosity)
         traction = (stress * mesh.normal).subs(exact).doit()

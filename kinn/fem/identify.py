@@ -16,7 +16,7 @@ from kinn.fem.modes import LARGEST, Modes, modes_of
 from kinn.fem.solve import FemSolution, Solved, newton, solve
 from kinn.formulations.data import first_noise, noise_of
 from kinn.formulations.galerkin import GalerkinSpace
-from kinn.formulations.prior import MORE, expected
+from kinn.formulations.prior import expected
 from kinn.formulations.reading import Reading, jet_matrices, slopes_of
 from kinn.formulations.sensitivity import sensitivities
 from kinn.geometry import Mesh
@@ -142,7 +142,6 @@ class _Fit:
         self.readings = [Reading(self.space, data) for data in problem.observations]
         self.modes = [modes_of(self.space, component) for component in problem.identified]
         self.n_modes = sum(modes.shapes.shape[1] for modes in self.modes)
-        self.orders = [next(iter(modes.precisions)) for modes in self.modes]
         self.evaluations, self.note = 0, ""
         self._last: tuple[np.ndarray, Solved] | None = None
 
@@ -176,28 +175,28 @@ class _Fit:
         return found.x, strengths, covariance, misfits, determined
 
     def _each(self, strengths: np.ndarray) -> np.ndarray:
-        """The precision (n_modes,) of each mode."""
-        entries = zip(self.modes, self.orders, strengths, strict=True)
-        return np.concatenate(
-            [np.zeros(0), *(strength * modes.precisions[order] for modes, order, strength in entries)]
-        )
+        """The strength (n_modes,) of each mode."""
+        return np.repeat(strengths, [modes.shapes.shape[1] for modes in self.modes]).astype(float)
 
     def _evidence(
         self, jacobian: np.ndarray, misfit: np.ndarray, free: np.ndarray, strengths: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, float]:
-        """Orders and strengths with the largest evidence for these derivatives, the covariance then, and how many free numbers the
-        data determine."""
+        """Strengths with the largest evidence for these derivatives (MacKay's fixed point, doi:10.1162/neco.1992.4.3.415), the
+        covariance then, and how many free numbers the data determine."""
         p, gram = len(self.symbols), jacobian.T @ jacobian
         target = jacobian.T @ (jacobian @ free - misfit)  # of the linear problem whose solution this is
-        strengths, covariance, evidence = self._strengths(gram, target, strengths)
-        for c, modes in enumerate(self.modes):
-            for order in modes.precisions:
-                before, self.orders[c] = self.orders[c], order
-                found = self._strengths(gram, target, strengths)
-                if found[2] > evidence + MORE:
-                    strengths, covariance, evidence = found
-                else:
-                    self.orders[c] = before
+        starts = p + np.cumsum([0, *(modes.shapes.shape[1] for modes in self.modes)])
+        strengths = strengths.copy()
+        for _ in range(REPEATS):
+            matrix = gram + np.diag(np.concatenate([np.zeros(p), self._each(strengths)]))
+            covariance = np.linalg.pinv(matrix, hermitian=True)
+            best, before = covariance @ target, strengths.copy()
+            for c, modes in enumerate(self.modes):
+                own = slice(starts[c], starts[c + 1])
+                gamma = starts[c + 1] - starts[c] - strengths[c] * covariance.diagonal()[own].sum()
+                strengths[c] = modes.given or max(gamma, 1e-3) / max(best[own] @ best[own], 1e-300)
+            if np.allclose(strengths, before, rtol=0.05):
+                break
         determined = float(len(free) - (self._each(strengths) * covariance.diagonal()[p:]).sum())
         if p:
             rows = np.hstack([np.zeros((self.n_modes, p)), np.diag(np.sqrt(self._each(strengths)))])
@@ -205,28 +204,6 @@ class _Fit:
             root = np.asarray(np.linalg.qr(np.vstack([jacobian, rows])[:, last], mode="r"))[-p:, -p:]
             covariance[:p, :p], self.note = covariance_of(root, self.symbols, free[:p].tolist())
         return strengths, covariance, determined
-
-    def _strengths(
-        self, gram: np.ndarray, target: np.ndarray, strengths: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, float]:
-        """Strengths with the largest evidence for the present orders (MacKay's fixed point, doi:10.1162/neco.1992.4.3.415), the
-        covariance then, and the logarithm of the evidence."""
-        p = len(self.symbols)
-        starts = p + np.cumsum([0, *(modes.shapes.shape[1] for modes in self.modes)])
-        strengths = strengths.copy()
-        for _ in range(REPEATS):
-            each = self._each(strengths)
-            matrix = gram + np.diag(np.concatenate([np.zeros(p), each]))
-            covariance = np.linalg.pinv(matrix, hermitian=True)
-            best, before = covariance @ target, strengths.copy()
-            evidence = float(target @ best + np.log(each).sum() - np.linalg.slogdet(matrix)[1]) / 2
-            for c, modes in enumerate(self.modes):
-                own, weights = slice(starts[c], starts[c + 1]), modes.precisions[self.orders[c]]
-                gamma = starts[c + 1] - starts[c] - strengths[c] * (weights * covariance.diagonal()[own]).sum()
-                strengths[c] = modes.given or max(gamma, 1e-3) / max(weights @ best[own] ** 2, 1e-300)
-            if np.allclose(strengths, before, rtol=0.05):
-                break
-        return strengths, covariance, evidence
 
     def predictions(self, free: np.ndarray) -> np.ndarray:
         values = self.space.values(self._solved(free).values)

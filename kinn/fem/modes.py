@@ -20,18 +20,18 @@ LARGEST = 1200  # modes of one field, the most probable ones where elements have
 
 @dataclass(frozen=True, eq=False)
 class Modes:
-    """`s = sum_j xi_j shapes[:, j]` at the degrees of freedom `dofs` of a component; a priori the xi are independent, each with
-    the precision of its mode, for each order that may be, times a strength that the data determine, or that is `given`."""
+    """`s = sum_j xi_j shapes[:, j]` at the degrees of freedom `dofs` of a component; a priori the xi are independent and of
+    variance one over a strength that the data determine, or that is `given`."""
 
     component: FieldComponent
     dofs: np.ndarray
     shapes: np.ndarray
-    precisions: dict[int, np.ndarray]
     given: float | None
 
 
 def modes_of(space: GalerkinSpace, component: FieldComponent) -> Modes:
-    """The modes `K phi = lambda M phi` of a field, each with the precision `size (kappa^2 + lambda)^order`.
+    """The modes `K phi = lambda M phi` of a field, each with the deviation `1 / sqrt(size (kappa^2 + lambda)^order)`; order 2 where the prior
+    leaves it open.
 
     Raises StatementError for a prior that is no Gaussian field.
     """
@@ -59,15 +59,11 @@ def modes_of(space: GalerkinSpace, component: FieldComponent) -> Modes:
         vectors = chol.T @ vectors
     else:
         values, vectors = eigsh(stiffness, LARGEST, mass, sigma=-1.0)
-    precisions = {}
-    for order in prior.orders:
-        kappa, size = spectrum(order, dimension)
-        precisions[order] = size * (kappa**2 + np.maximum(values, 0)) ** order
-    unit = np.sqrt(precisions[prior.orders[0]])
-    precisions = {order: precision / unit**2 for order, precision in precisions.items()}
-    return Modes(
-        component, first + dofs, vectors / unit, precisions, None if prior.deviation is None else prior.deviation**-2
-    )
+    # These modes have no slope across the boundary, which a higher order would ask of the field too.
+    order = prior.orders[0]
+    kappa, size = spectrum(order, dimension)
+    shapes = vectors / np.sqrt(size * (kappa**2 + np.maximum(values, 0)) ** order)
+    return Modes(component, first + dofs, shapes, None if prior.deviation is None else prior.deviation**-2)
 
 
 def _matrix(entries: np.ndarray, dofs: np.ndarray, size: int) -> sparse.csc_array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +95,7 @@ class FemSolution:
 
 
 def solve(
-    problem: Problem, order: int = 2, tolerance: float = 1e-4, parameters: dict[str, float] | None = None
+    problem: Problem, order: int = 2, tolerance: float = 1e-4, parameters: Mapping[str, float] | None = None
 ) -> FemSolution:
     """Finite elements of `order` 1 or 2 on the problem's mesh, refined where the error is
     until it is below `tolerance` or the largest system is reached.

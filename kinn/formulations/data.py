@@ -104,8 +104,8 @@ class Data:
         slopes, misfits = found[0] / sigma[:, None], (np.concatenate(self.residuals(unknowns)) + found[1]) / sigma
         units = np.maximum(np.linalg.norm(slopes, axis=0), 1e-300)
         step = -np.linalg.lstsq(slopes / units, misfits, rcond=1e-7)[0] / units
-        sizes = [
-            1.0 if symbol.transform != "identity" else max(abs(free), abs(symbol.guess)) or 1.0
+        sizes = [  # of a number that is guessed to be zero nothing is known
+            1.0 if symbol.transform != "identity" else max(abs(free), abs(symbol.guess)) if symbol.guess else math.inf
             for symbol, free in zip(self.problem.parameters.values(), unknowns.free.tolist(), strict=True)
         ]
         shift = float(np.linalg.norm(slopes @ step))

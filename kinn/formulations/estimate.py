@@ -93,9 +93,9 @@ class ErrorEstimate:
             self.space = GalerkinSpace(self.problem, space.weak, mesh, space.order, parts=self.parts)
             self.error, self._factor, self._settling, self._ahead = np.zeros(0), None, None, False
 
-    def state(self) -> dict[str, Tensor]:
-        """The errors that refined the mesh."""
-        return {str(step): torch.from_numpy(errors) for step, errors in enumerate(self._growth)}
+    def growth(self) -> list[Tensor]:
+        """The errors that refined the mesh, one after another."""
+        return [torch.from_numpy(errors) for errors in self._growth]
 
     @property
     def keeps(self) -> bool:
@@ -151,12 +151,13 @@ class ErrorEstimate:
         if factor.null.shape[1] or len(self.error) != space.size:
             return None
         answers = sensitivities(space, jets_on(unknowns.surrogate, pieces), parameters, factor, tangent, pieces)
-        moved = np.stack([space.values(answer) for answer in answers.T], 1)
+        moved = space.values(answers)
         trial = nodal_values(unknowns.surrogate, space)
         values, corrected = space.values(trial), space.values(trial + self.error)
         readings = [Reading(space, data) for data in problem.observations]
         slopes = slopes_of(readings, values, moved, parameters)
-        slopes *= [s.slope(f) for s, f in zip(problem.parameters.values(), unknowns.free.tolist(), strict=True)]
+        symbols = zip(problem.parameters.values(), unknowns.free.tolist(), strict=True)
+        slopes *= np.array([symbol.slope(free) for symbol, free in symbols])
         return slopes, np.concatenate([r(corrected, parameters) - r(values, parameters) for r in readings])
 
     def __call__(self, unknowns: Unknowns) -> float | None:

@@ -245,7 +245,7 @@ class GalerkinForm(Form):
         return " + ".join(self.problem.equations)
 
     def influence(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
-        whole = self.problem.parameters and not (self.others or self.integrals or self.problem.identified)
+        whole = self.problem.observations and not (self.others or self.integrals or self.problem.identified)
         return self._judging[1].influence(unknowns) if whole and self._judging is not None else None
 
     def field_influence(self, unknowns: Unknowns) -> np.ndarray | None:

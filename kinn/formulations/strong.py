@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -31,6 +31,13 @@ from kinn.statement.terms import Term
 # frequency f is f^2 times the error, so that equal counts would let boundary errors pass; an integral sees the lowest frequency.
 CONDITION_WEIGHT = {"essential": 1e3, "natural": 1e2, "condition": 1e2, "periodic": 1e3, "integral": 1.0}
 CHECK_SEED = 7919
+
+
+def _points_of(state: dict[str, Tensor], number: int) -> Points:
+    cell = state.get(f"cell {number}")
+    return Points(
+        state[f"x {number}"].numpy(), state[f"weight {number}"].numpy(), None, None if cell is None else cell.numpy()
+    )
 
 
 def soft_facets(problem: Problem, term: Term, trial: Trial) -> np.ndarray | None:
@@ -61,6 +68,9 @@ class StrongForm(Form):
     facets: dict[str, np.ndarray | None]
     integrals: dict[str, IntegralTerm]
     estimate: ErrorEstimate | None
+    gathered: dict[tuple[int, ...], dict[int, Points]] = field(
+        default_factory=dict
+    )  # points of the last blocks, by seed and n
 
     @staticmethod
     def prepare(
@@ -95,7 +105,7 @@ class StrongForm(Form):
         return "" if self.estimate is None else self.estimate.lacking
 
     def influence(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
-        whole = self.problem.parameters and not (self.integrals or self.problem.identified)
+        whole = self.problem.observations and not (self.integrals or self.problem.identified)
         return self.estimate.influence(unknowns) if whole and self.estimate is not None else None
 
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
@@ -107,17 +117,28 @@ class StrongForm(Form):
         return Judgement(losses, value)
 
     def state(self) -> dict[str, Tensor]:
-        return {} if self.estimate is None else self.estimate.state()
+        found = {} if self.estimate is None else {f"growth {k}": e for k, e in enumerate(self.estimate.growth())}
+        for key, gathered in self.gathered.items():
+            found["gathered"] = torch.tensor(key)
+            for number, points in gathered.items():
+                parts = {"x": points.x, "weight": points.weight, "cell": points.cell}
+                found |= {f"{what} {number}": torch.from_numpy(p) for what, p in parts.items() if p is not None}
+        return found
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        for step in range(len(state)):
+        for key in sorted((key for key in state if key.startswith("growth")), key=lambda key: int(key.split()[1])):
             assert self.estimate is not None
-            self.estimate.grow(state[str(step)].numpy())
+            self.estimate.grow(state[key].numpy())
+        if "gathered" in state:
+            numbers = [int(key.split()[1]) for key in state if key.startswith("x ")]
+            self.gathered.clear()
+            self.gathered[tuple(state["gathered"].tolist())] = {k: _points_of(state, k) for k in numbers}
 
     def blocks(self, unknowns: Unknowns, n: int, seed: int) -> list[Block]:
         """One block for each term, with `n` points in the domain and as dense ones on the boundary, from `seed`."""
         blocks: list[Block] = []
-        surrogate = unknowns.surrogate
+        surrogate, gathered = unknowns.surrogate, {}
+        known = self.gathered.get((seed, n))
         for number, term in enumerate(self.terms):
             if term.name in self.integrals:
                 weight = math.sqrt(CONDITION_WEIGHT["integral"]) / self.sizes[term.name]
@@ -131,11 +152,18 @@ class StrongForm(Form):
                 weight = CONDITION_WEIGHT[term.kind]
             points = sample_term(self.problem, term, count, seed * 64 + number, facets)
             factor = math.sqrt(weight) / self.sizes[term.name]
-            if facets is None:
+            if known is not None:
+                points = known.get(number, points)
+            elif facets is None:
                 more = partial(sample_term, self.problem, term, seed=seed * 64 + number)
                 single = partial(PointBlock, term.name, self.programs[term.name], surrogate=surrogate)
-                points = concentrated(points, more, single, unknowns, seed)
+                plain, points = points, concentrated(points, more, single, unknowns, seed)
+                if points is not plain:
+                    gathered[number] = points
             blocks.append(self._block(term, points, surrogate, factor))
+        if known is None and seed != CHECK_SEED:
+            self.gathered.clear()
+            self.gathered[seed, n] = gathered
         return blocks
 
     def _block(self, term: Term, points: Points, surrogate: Surrogate, factor: float) -> Block:

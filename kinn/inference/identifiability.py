@@ -66,10 +66,16 @@ def at_bounds(symbols: Sequence[Parameter], values: Sequence[float]) -> str:
 
 
 def _units(symbols: Sequence[Parameter], free: Sequence[float]) -> np.ndarray:
-    """The size of each free number: 1 for logarithms, else its own."""
-    return np.array(
-        [1.0 if s.transform != "identity" else abs(f) or 1.0 for s, f in zip(symbols, map(float, free), strict=True)]
-    )
+    """The size of each free number: 1 for logarithms, else its own or that of its guess; of one that is guessed to be zero a tenth
+    of the largest at least."""
+    plain = [s.transform == "identity" for s in symbols]
+    own = np.array([max(abs(f), abs(s.guess)) for s, f in zip(symbols, map(float, free), strict=True)])
+    least = 0.1 * max((size for size, one in zip(own, plain, strict=True) if one), default=0.0)
+    found = [
+        1.0 if not one else size if s.guess else max(size, least)
+        for s, size, one in zip(symbols, own.tolist(), plain, strict=True)
+    ]
+    return np.array([size or 1.0 for size in found])
 
 
 def _reduced(rows: np.ndarray) -> np.ndarray:

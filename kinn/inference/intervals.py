@@ -52,12 +52,15 @@ def infer(unknowns: Unknowns, training: Training | None) -> Inferred:
     symbols, free = list(problem.parameters.values()), unknowns.free.tolist()
     if training is None or not problem.observations:
         return Inferred({s.name: Estimated(value) for s, value in zip(symbols, values, strict=True)})
-    against = contradictions(problem, training.data.residuals(unknowns), training.data.sigmas)
+    influence, misfits = training.form.influence(unknowns), training.data.residuals(unknowns)
+    if influence is not None:  # what is left of them once the solution fulfills the statement
+        ends = np.cumsum([len(data) for data in problem.observations])[:-1]
+        misfits = [one + change for one, change in zip(misfits, np.split(influence[1], ends), strict=True)]
+    against = contradictions(problem, misfits, training.data.sigmas)
     if not (symbols or problem.identified):
         return Inferred({}, against)
     system, parameters, note, inferred = training.final_system(), {}, "", Inferred({})
     if symbols:
-        influence = training.form.influence(unknowns)
         if influence is None:
             information = information_root(system, len(symbols), training.data_factor).numpy()
         else:  # elements hold the statement to all digits, where the network's loss lets it give way a little

@@ -79,7 +79,7 @@ def _of_points(file: Path) -> Table:
         found = meshio.read(file)
     except (OSError, meshio.ReadError, ValueError, SystemExit) as error:
         raise StatementError(f"cannot read observations from {file}: {error}") from None
-    columns = dict(zip(AXES, np.asarray(found.points, dtype=np.float64).T, strict=False))
+    columns: dict[str, np.ndarray] = dict(zip(AXES, np.asarray(found.points, dtype=np.float64).T, strict=False))
     for name, data in found.point_data.items():
         values = np.asarray(data, dtype=np.float64).reshape(len(found.points), -1)
         if values.shape[1] == 1:
