@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 import kinn
-from kinn.physics import navier_stokes, viscous_stress
 
 MESH = Path(__file__).parent / "meshes" / "inverse_flow.msh"
 FILE = Path(__file__).parent / "data" / "inverse_flow.csv"
@@ -35,9 +34,10 @@ def statement(length, size, shift):
     conditions = [
         kinn.Dirichlet(u, [6 * size * height * (1 - height), 0], on="inlet"),
         kinn.Dirichlet(u, 0, on=("walls", "obstacle")),
-        kinn.Neumann(viscous_stress(u, p, viscosity, symmetric=False), 0, on="outlet"),
+        kinn.Neumann(kinn.physics.viscous_stress(u, p, viscosity, symmetric=False), 0, on="outlet"),
     ]
-    return mesh, u, navier_stokes(u, p, viscosity, 1 / size, symmetric=False), conditions, viscosity
+    equations = kinn.physics.navier_stokes(u, p, viscosity, 1 / size, symmetric=False)
+    return mesh, u, equations, conditions, viscosity
 
 
 def problem(noise=0.01, draw=0, length=1.0, size=1.0, shift=0.0):

@@ -170,7 +170,7 @@ def test_the_command_line_knows_all_options(capsys):
     assert cli.main(["solve", "--help"]) == 0
     shown = capsys.readouterr().out
     options = {option for case in CASES for option in (*case.options, *case.refused) if option.startswith("--")}
-    assert options == {"--no-singular", "--form"}
+    assert options == {"--no-singular", "--form", "--set"}
     for option in (
         *options,
         "--seed",

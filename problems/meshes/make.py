@@ -148,7 +148,7 @@ def inverse_inclusion():
     name(1, left=side(0, 0), right=side(0, 100), bottom=side(1, 0), top=side(1, 100))
     areas = sorted(surfaces, key=lambda s: gmsh.model.occ.getMass(2, s))
     name(2, inclusion=areas[:1], matrix=areas[1:])
-    sized(10)
+    sized(8)
     return 100.0
 
 
