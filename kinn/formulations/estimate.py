@@ -137,28 +137,49 @@ class ErrorEstimate:
             error += motion
         return error, trial
 
-    def influence(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
-        """(n, p) and (n,): what all observations change by with the free numbers of the parameters while the statement holds, as
-        the elements say, and with the last correction; None where they have no answer."""
+    def influence(
+        self, unknowns: Unknowns, free: Tensor | None = None, state: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """(n, p), (n,) and (size,): what all observations change by with the free numbers of the parameters while the statement
+        holds, as the elements say; by how much they differ from those of the trial solution; and the elements' solution.
+
+        Without a `state` that is the last correction. With one, of other free numbers, it is corrected for those in `free`. None
+        where elements have no answer.
+        """
         space, problem = self.space, self.problem
-        parameters = unknowns.parameters().detach().cpu().double()
-        pieces = space.strong_pieces if self.smooth else space.pieces
+        before = unknowns.parameters().detach().cpu().double()
+        trial = nodal_values(unknowns.surrogate, space)
+        if len(self.error) != space.size:
+            return None
+        free = unknowns.free if free is None else free
+        parameters = unknowns.parameters(free).detach().cpu().double()
+        pieces = space.strong_pieces if self.smooth and state is None else space.pieces
         try:
-            tangent = space.tangent(jets_on(unknowns.surrogate, space.pieces), parameters)
+            jets = jets_on(unknowns.surrogate, space.pieces) if state is None else space.jets_of(state)
+            tangent = space.tangent(jets, parameters)
             factor = Factor(space, tangent, np.setdiff1d(np.arange(space.size), space.fixed))
         except SingularTangent:
             return None
-        if factor.null.shape[1] or len(self.error) != space.size:
+        if factor.null.shape[1]:
             return None
-        answers = sensitivities(space, jets_on(unknowns.surrogate, pieces), parameters, factor, tangent, pieces)
-        moved = space.values(answers)
-        trial = nodal_values(unknowns.surrogate, space)
-        values, corrected = space.values(trial), space.values(trial + self.error)
+        if state is None:
+            state = trial + self.error
+            jets = jets_on(unknowns.surrogate, pieces)
+        else:
+            change, (fixed, values) = np.zeros(space.size), space.essential_values(parameters)
+            change[fixed] = np.nan_to_num(values - state[fixed])
+            residual = space.residual(space.pieces, jets, parameters)
+            change[factor.free] = factor.solve((-residual - tangent @ change)[factor.free])
+            state = state + change
+            jets = space.jets_of(state)
+        answers = sensitivities(space, jets, parameters, factor, tangent, pieces)
+        ends = space.values(trial), space.values(state)
         readings = [Reading(space, data) for data in problem.observations]
-        slopes = slopes_of(readings, values, moved, parameters)
-        symbols = zip(problem.parameters.values(), unknowns.free.tolist(), strict=True)
-        slopes *= np.array([symbol.slope(free) for symbol, free in symbols])
-        return slopes, np.concatenate([r(corrected, parameters) - r(values, parameters) for r in readings])
+        slopes = slopes_of(readings, ends[1], space.values(answers), parameters)
+        symbols = zip(problem.parameters.values(), free.tolist(), strict=True)
+        slopes *= np.array([symbol.slope(number) for symbol, number in symbols])
+        moved = np.concatenate([reading(ends[1], parameters) - reading(ends[0], before) for reading in readings])
+        return slopes, moved, state
 
     def __call__(self, unknowns: Unknowns) -> float | None:
         """The relative H1 error of the worst field; `error` keeps the correction. None where no correction can be found."""

@@ -55,9 +55,12 @@ class Form(ABC):
         """Take over the `state` of a form that was prepared for the same problem, bit for bit."""
         assert not state, "a form that has a state restores it"
 
-    def influence(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
-        """(n, p) and (n,): what all observations change by with the free numbers of the parameters while the statement holds, by
-        finite elements, and without the last estimated error; None where these do not have the whole statement."""
+    def influence(
+        self, unknowns: Unknowns, free: Tensor | None = None, state: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """(n, p), (n,) and (size,): what all observations change by with the free numbers of the parameters while the statement
+        holds, by finite elements; how these read them, beyond the trial solution; and their solution. `state` is one of other free
+        numbers, to go on from. None where elements do not have the whole statement."""
         return None
 
     def field_influence(self, unknowns: Unknowns) -> np.ndarray | None:

@@ -246,16 +246,18 @@ class GalerkinForm(Form):
     def name(self) -> str:
         return " + ".join(self.problem.equations)
 
-    def influence(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
+    def influence(
+        self, unknowns: Unknowns, free: Tensor | None = None, state: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         whole = self.problem.observations and not (self.others or self.integrals or self.problem.identified)
-        return self._judging[1].influence(unknowns) if whole and self._judging is not None else None
+        return self._judging[1].influence(unknowns, free, state) if whole and self._judging is not None else None
 
     def field_influence(self, unknowns: Unknowns) -> np.ndarray | None:
         space, correction = self.tests(), self._corrects(self.tests(), unknowns)
         if self.others or self.integrals or correction.singular:
             return None
-        block = WeakBlock(self.name, space, correction, unknowns.surrogate)
-        answers = block.answers(unknowns)[:, determined_by_data(unknowns).numpy()]
+        answers = WeakBlock(self.name, space, correction, unknowns.surrogate).answers(unknowns)
+        answers = answers[:, determined_by_data(unknowns).numpy()]
         return slopes_with_free(space, nodal_values(unknowns.surrogate, space), answers, unknowns)
 
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:

@@ -170,13 +170,16 @@ def _explained(matrix: Tensor, coupling: Tensor) -> Tensor:
 def _evidence(
     gram: Tensor, toward: Tensor, size: float, matrix: Tensor, slope: Tensor, strength: float, given: bool
 ) -> Evidence:
-    """The evidence of an energy `size + 2 slope d + d matrix d` beside
-    a misfit `2 toward d + d gram d` of changes d; `strength` is a first guess, or what is given."""
+    """The evidence of an energy `size + 2 slope d + d matrix d` beside a misfit `2 toward d + d gram d` of changes d; `strength` is
+    a first guess, or what is given."""
     first = strength
     scale = (gram.diagonal().clamp_min(0) + first * matrix.diagonal()).clamp_min(1e-300).rsqrt()
-    own = first * matrix * scale[:, None] * scale + SLIGHT * torch.eye(len(scale), dtype=matrix.dtype)
-    rest = gram * scale[:, None] * scale
-    root = torch.linalg.cholesky(rest + own)
+    own, rest = (part * scale[:, None] * scale for part in (first * matrix, gram))
+    unit, slight, failed = torch.eye(len(scale), dtype=matrix.dtype), SLIGHT, True
+    while failed:  # rounding may leave the rest slightly indefinite
+        own, slight = own + slight * unit, 10 * slight
+        root, info = torch.linalg.cholesky_ex(rest + own)
+        failed = bool(info > 0) and slight < 1
     half = torch.linalg.solve_triangular(root, own, upper=False)
     part, vectors = torch.linalg.eigh(torch.linalg.solve_triangular(root, half.T, upper=False))
     part = part.clamp(1e-14, 1)  # of the prior in what determines each direction

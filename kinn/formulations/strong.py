@@ -68,9 +68,8 @@ class StrongForm(Form):
     facets: dict[str, np.ndarray | None]
     integrals: dict[str, IntegralTerm]
     estimate: ErrorEstimate | None
-    gathered: dict[tuple[int, ...], dict[int, Points]] = field(
-        default_factory=dict
-    )  # points of the last blocks, by seed and n
+    # points that were gathered for the last blocks, by their seed and n
+    gathered: dict[tuple[int, ...], dict[int, Points]] = field(default_factory=dict)
 
     @staticmethod
     def prepare(
@@ -104,9 +103,11 @@ class StrongForm(Form):
     def lacking(self) -> str:
         return "" if self.estimate is None else self.estimate.lacking
 
-    def influence(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
+    def influence(
+        self, unknowns: Unknowns, free: Tensor | None = None, state: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         whole = self.problem.observations and not (self.integrals or self.problem.identified)
-        return self.estimate.influence(unknowns) if whole and self.estimate is not None else None
+        return self.estimate.influence(unknowns, free, state) if whole and self.estimate is not None else None
 
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
         blocks = self.blocks(unknowns, max(2048, n), seed=CHECK_SEED)
