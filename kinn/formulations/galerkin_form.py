@@ -169,9 +169,7 @@ class GalerkinForm(Form):
             for components in self.problem.fields.values():
                 places = [self.problem.index(component) for component in components]
                 size = float(np.linalg.norm(sizes[places]))
-                if (
-                    self.problem.identified
-                ):  # a first guess of a coefficient may leave nothing of the field that is measured
+                if self.problem.identified:  # a first guess of a coefficient may leave nothing of the field
                     known = surrogate.amplitude.cpu().double().numpy() * scales
                     size = max(size, float(np.linalg.norm(known[places])))
                 for place in places:
@@ -257,8 +255,8 @@ class GalerkinForm(Form):
         if self.others or self.integrals or correction.singular:
             return None
         answers = WeakBlock(self.name, space, correction, unknowns.surrogate).answers(unknowns)
-        answers = answers[:, determined_by_data(unknowns).numpy()]
-        return slopes_with_free(space, nodal_values(unknowns.surrogate, space), answers, unknowns)
+        own = determined_by_data(unknowns).numpy()
+        return slopes_with_free(space, nodal_values(unknowns.surrogate, space), answers[:, own], unknowns)
 
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
         """The correction in the test space of the mesh refined once; then that mesh is refined where the correction is large."""
