@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,7 +179,8 @@ def table_rows(case: Case, entry: dict[str, Any]) -> list[list[Any]]:
         times = [final["median_seconds"], final["worst_seconds"]]
         rows.append([case.name, asked, final["median"], final["worst"], *times, None, final["met"]])
     for name, found in entry.get("parameters", {}).items():
-        asked = f"{name} within {100 * case.allowed(name):g}%" + (" and 3 sd" if case.noisy else "")
+        allowed = [f"{100 * case.allowed(name):g}%"] if math.isfinite(case.allowed(name)) else []
+        asked = f"{name} within {' and '.join([*allowed, *(['3 sd'] if case.noisy else [])])}"
         apart = f"{max((d for d in found['deviations'] if d is not None), default=0.0):.2g} sd at most"
         errors = [middle(found["relative"]), max(found["relative"])]
         rows.append([case.name, asked, *errors, None, None, apart, found["met"]])

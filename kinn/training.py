@@ -116,7 +116,6 @@ class Training:
         except KeyboardInterrupt:  # a second one, while the solution was judged
             status, message = Status.INTERRUPTED, Status.INTERRUPTED.value
         self.unknowns = self.unknowns if self.best is None else self.best[2]
-        self.data.settle(self.form, self.unknowns, self.estimate)
         return status, message
 
     def _stand(self) -> None:
@@ -178,8 +177,7 @@ class Training:
                 self._check_finite(system)
                 ended = self._descend(optimizer, system, FULL_GROWN if finer is None else GROWING)
             loss = system.loss()
-            check, estimate = self._judge(n, loss)
-            shift = self.data.settle(self.form, self.unknowns, estimate)
+            check, estimate, shift = self._judge(n, loss)
             course.held, weighed = math.isfinite(shift) and not stage.exact, self._settle_data()
             moved = float((self.unknowns.free - before).abs().max()) if len(before) else 0.0
             exact = self._is_exact(estimate, shift)
@@ -217,9 +215,10 @@ class Training:
         """Estimate unknown noise and let physics count more; whether the loss changed its meaning."""
         if not self.problem.observations:
             return False
-        blocks = self._blocks(self.unknowns, self._size(), self.seed + 1) if self.priors.energies else []
+        physics = partial(self.form.blocks, self.unknowns, self._size(), self.seed + 1)
+        misfits = self.data.blocks(self.unknowns.surrogate, self.data_factor)
         influence = partial(self.data.influence, self.form, self.unknowns)
-        determined, changed = self.priors.settle(self.unknowns, blocks, self.data_factor, influence)
+        determined, changed = self.priors.settle(self.unknowns, physics, misfits, self.data_factor, influence)
         changed = self.data.estimate_noise(self.unknowns, determined) or changed
         if self.data_weight > DATA_WEIGHT and not self.course.held:
             self.data_weight = max(self.data_weight * 0.1, DATA_WEIGHT)
@@ -261,15 +260,16 @@ class Training:
                 self._judge(self._size(), loss)
                 raise Stop(status)
 
-    def _judge(self, n: int, loss: float | None) -> tuple[float, float | None]:
-        """Check on independent points and estimate the error; keeps the best solution. Returns both."""
+    def _judge(self, n: int, loss: float | None) -> tuple[float, float | None, float]:
+        """Check on independent points, estimate the error and move the parameters by elements; keeps the best solution. Returns
+        check, estimate, and by how many standard deviations parameters moved."""
         start, cost = time.perf_counter(), self.form.cost
         judgement = self.form.judge(self.unknowns, n)
         check, estimate = sum(judgement.terms.values()), judgement.estimate
         if not math.isfinite(check):
             name = not_finite(judgement.terms)
             raise Stop(Status.NONFINITE, f"the term {name!r} is infinite or NaN; {Status.NONFINITE.value}")
-        score = check if estimate is None else estimate
+        shift, score = self.data.settle(self.form, self.unknowns, estimate), check if estimate is None else estimate
         # Estimates on the growing tests of the weak form become more honest: the latest counts unless it is clearly worse.
         slack = 1.0 if self.form.capacity is None else 1.5
         if self.problem.observations or self.best is None or score <= slack * self.best[0]:
@@ -279,7 +279,7 @@ class Training:
         self.course.estimate_per_residual = math.inf if estimate is None else estimate / math.sqrt(check or 1e-300)
         residual = math.sqrt(check if loss is None else loss)
         self._record(Record(self.clock.seconds(), self.steps, residual, math.sqrt(check), estimate, self.unknowns.size))
-        return check, estimate
+        return check, estimate, shift
 
     def _record(self, record: Record) -> None:
         self.history.append(record)

@@ -53,10 +53,8 @@ def problem(noise=0.01, draw=0, length=1.0, size=1.0, shift=0.0):
         values = size * (one.values + sigma * random.standard_normal(len(one)))
         points = shift + length * one.points
         data.append(kinn.Observations(component, points, values, sigma=size * sigma if noise else None))
-    with FILE.open(newline="", encoding="utf-8") as stream:
-        weight = size * float(
-            next(csv.DictReader(stream))["force"]
-        )  # stress goes with 1 / length, the side with length
+    # stress goes with 1 / length, the side with length
+    weight = size * float(kinn.Observations.read(force, FILE, value="force").values[0])
     weighed = weight * (1 + noise * random.standard_normal(WEIGHINGS))
     data.append(kinn.Observations(force, values=weighed, sigma=noise * abs(weight) if noise else None, name="force"))
     exact = {moduli[part]: value for part, value in YOUNG.items()}

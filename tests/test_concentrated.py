@@ -1,5 +1,7 @@
 """Points gather where a residual is large, and integrate the same."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -28,9 +30,8 @@ def gathered(expression, n=400):
     unknowns = Unknowns.at_guess(problem, surrogate)
     program = Program([expression + 0 * u], problem)
     before = sample(MESH, n, seed=1)
-    after = concentrated(
-        before, lambda count: sample(MESH, count, seed=1), lambda p: PointBlock("", program, p, surrogate), unknowns, 0
-    )
+    block_of = partial(PointBlock, "", program, surrogate=surrogate)
+    after = concentrated(before, block_of(before), partial(sample, MESH, seed=1), block_of, unknowns, 0)
     return before, after
 
 

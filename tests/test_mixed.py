@@ -141,13 +141,14 @@ def test_a_surplus_is_no_unknown_and_no_misfit():
     fixed, given = space.essential_values(NONE)
     assert np.isin(middles, fixed).all() and np.isnan(given[np.isin(fixed, middles)]).all()
     values = space.values(space.vector(np.random.default_rng(0).standard_normal(space.size)))
-    assert np.allclose(space.vector(values), space.vector(values.copy()), rtol=0, atol=0)
-    pressure = values[: space.n]
-    assert np.allclose(space.vector(pressure_like(space, pressure))[middles], 0)
-
-
-def pressure_like(space, pressure):
-    return np.concatenate([pressure, np.zeros(2 * space.n)])
+    # a pressure is linear, so that what its corners say is all of it; a quadratic one is not kept
+    assert np.allclose(space.values(space.vector(values)), values, rtol=0, atol=1e-14)
+    x = space.nodes[:, 0]
+    for power, kept in ((1, True), (2, False)):
+        function = np.tile(x**power, 3)
+        found = space.values(space.vector(function))
+        assert np.allclose(found[: space.n], function[: space.n], rtol=0, atol=1e-14) == kept
+        assert np.allclose(found[space.n :], function[space.n :], rtol=0, atol=1e-14)
 
 
 def surrogate_of(problem):

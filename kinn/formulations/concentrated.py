@@ -16,22 +16,23 @@ CONCENTRATED = 0.05  # share of the domain that as good as holds the squared res
 
 def concentrated(
     points: Points,
+    block: PointBlock,
     candidates: Callable[[int], Points],
     block_of: Callable[[Points], PointBlock],
     unknowns: Unknowns,
     seed: int,
 ) -> Points:
-    """`points`; where few of them hold most of the squared residual, at most as many of `candidates(n)`, half of them spread evenly
-    and half as dense as the residual is large, with weights that make the same integral of them.
+    """`points`, those of `block`; where few of them hold most of the squared residual, at most as many of `candidates(n)`, half of
+    them spread evenly and half as dense as the residual is large, with weights that make the same integral of them.
 
     As in residual-based adaptive sampling (doi:10.1016/j.cma.2022.115671), but without a bias.
     """
-    square = _squares(points, block_of, unknowns)
+    square = _squares(points, block, unknowns)
     share = float(square.sum()) ** 2 / max(len(square) * float((square**2).sum()), 1e-300)
     if not np.isfinite(share) or share > CONCENTRATED:
         return points
     many = candidates(CANDIDATES * len(points))
-    size = np.sqrt(_squares(many, block_of, unknowns))
+    size = np.sqrt(_squares(many, block_of(many), unknowns))
     density = 0.5 + 0.5 * size / size.mean()
     wanted = density / density.sum() * len(points)
     ends = np.concatenate([[0.0], np.cumsum(wanted)])
@@ -41,9 +42,9 @@ def concentrated(
     return Points(many.x[chosen], weight, None, None if many.cell is None else many.cell[chosen])
 
 
-def _squares(points: Points, block_of: Callable[[Points], PointBlock], unknowns: Unknowns) -> np.ndarray:
+def _squares(points: Points, block: PointBlock, unknowns: Unknowns) -> np.ndarray:
     """Squared residuals (n,), up to a factor."""
-    return (block_of(points).residuals(unknowns) ** 2).sum(0).cpu().double().numpy() / points.weight
+    return (block.residuals(unknowns) ** 2).sum(0).cpu().double().numpy() / points.weight
 
 
 __all__ = ["concentrated"]

@@ -120,7 +120,8 @@ class GalerkinSpace(Tied):
         spatial = trials[..., 1 : 1 + self.mesh.spatial_dimension]
         mass = np.einsum("eq,eaq,ebq->eab", weight, trials[..., 0], trials[..., 0], optimize=True) / length**2
         both = mass + np.einsum("eq,eaqk,ebqk->eab", weight, spatial, spatial, optimize=True)
-        whole, flat = (_scatter(local, self.dofs, self.dofs, self.n).tocsc() for local in (both, mass))
+        whole = _scatter(both, self.dofs, self.dofs, self.n).tocsc()
+        flat = _scatter(mass, self.dofs, self.dofs, self.n).tocsc() if self.lower else whole
         found = []
         for c, ties in enumerate(self.ties):
             own, p = flat if c in self.lower else whole, ties.matrix(self.n)

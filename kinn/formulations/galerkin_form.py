@@ -26,6 +26,7 @@ from kinn.formulations.prior import determined_by_data
 from kinn.formulations.program import Program
 from kinn.formulations.reading import slopes_with_free
 from kinn.formulations.scaling import (
+    fitted,
     measure,
     probes_of,
     sample_term,
@@ -44,7 +45,6 @@ from kinn.statement.problem import Problem
 from kinn.statement.terms import Term, WeakForm
 
 LARGEST_JUDGE = {1: 100_000, 2: 60_000, 3: 30_000}  # unknowns of the space that judges, for a factorization in seconds
-SMALLEST_PART = 1e-2  # of the largest component of a vector field: smaller ones get amplitudes of at least that
 
 
 @dataclass
@@ -190,6 +190,13 @@ class GalerkinForm(Form):
             self.sizes = [size / gain for size, gain in zip(sizes, self.gains, strict=True)]
         return surrogate
 
+    def _present(self, unknowns: Unknowns) -> Correction:
+        """The correction in the test space at these unknowns; made anew only where it depends on them."""
+        space = self.tests()
+        if self._correction is None or self.linearizes:
+            self._correction = self._corrects(space, unknowns)
+        return self._correction
+
     def _corrects(self, space: GalerkinSpace, unknowns: Unknowns) -> Correction:
         parameters = unknowns.parameters().detach().cpu().double()
         tangent = space.tangent(jets_on(unknowns.surrogate, space.pieces), parameters)
@@ -200,9 +207,7 @@ class GalerkinForm(Form):
         while 3 * (size := self.tests().size) < 2 * n and size * 2**self.mesh.dimension <= LARGEST_SPACE:
             self._grow(np.zeros(0))
         space, surrogate = self.tests(), unknowns.surrogate
-        if self._correction is None or self.linearizes:
-            self._correction = self._corrects(space, unknowns)
-        blocks: list[Block] = [WeakBlock(self.name, space, self._correction, surrogate)]
+        blocks: list[Block] = [WeakBlock(self.name, space, self._present(unknowns), surrogate)]
         for number, (term, program, size) in enumerate(self.others):
             points = sample_term(self.problem, term, max(64, n // 8), seed * 64 + number)
             blocks.append(PointBlock(term.name, program, points, surrogate, CONDITION_WEIGHT[term.kind] ** 0.5 / size))
@@ -251,7 +256,7 @@ class GalerkinForm(Form):
         return self._judging[1].influence(unknowns, free, state) if whole and self._judging is not None else None
 
     def field_influence(self, unknowns: Unknowns) -> np.ndarray | None:
-        space, correction = self.tests(), self._corrects(self.tests(), unknowns)
+        space, correction = self.tests(), self._present(unknowns)
         if self.others or self.integrals or correction.singular:
             return None
         answers = WeakBlock(self.name, space, correction, unknowns.surrogate).answers(unknowns)
@@ -277,23 +282,3 @@ class GalerkinForm(Form):
 def dual_norm(inner: sparse.csc_array, rows: np.ndarray) -> float:
     """The norm of a residual (n,) of one component as a functional on H1."""
     return float(np.sqrt(max(rows @ linalg.spsolve(inner, rows), 0.0)))
-
-
-def fitted(surrogate: Surrogate, whole: np.ndarray, at_rest: np.ndarray, problem: Problem) -> Surrogate:
-    """The surrogate with offsets and amplitudes for a solution that takes about the values `whole` (c, n) where it has
-    those of `at_rest` (c, n) without its network."""
-    offset, amplitude = surrogate.offset.clone(), surrogate.amplitude.clone()
-    for components in problem.fields.values():
-        places = [problem.index(component) for component in components]
-        ranges = {}
-        for c in places:
-            lifted = surrogate.lift is not None and bool(surrogate.lift.sides[c])
-            low, high = float(whole[c].min()), float(whole[c].max())
-            if lifted:
-                ranges[c] = float(np.abs(whole[c] - at_rest[c]).max())
-            else:
-                offset[c], ranges[c] = (low + high) / 2, (high - low) / 2
-        largest = max(ranges.values()) or 1.0
-        for c in places:
-            amplitude[c] = max(ranges[c], SMALLEST_PART * largest)
-    return replace(surrogate, offset=offset, amplitude=amplitude)

@@ -87,7 +87,12 @@ class Priors:
         return [energy.block(surrogate, weight * energy.strength) for energy in self.energies]
 
     def settle(
-        self, unknowns: Unknowns, blocks: Sequence[Block], weight: float, influence: Callable[[], Influence]
+        self,
+        unknowns: Unknowns,
+        physics: Callable[[], list[Block]],
+        misfits: Sequence[Block],
+        weight: float,
+        influence: Callable[[], Influence],
     ) -> tuple[float, bool]:
         """How many unknowns the data determine, and whether an order or a strength still moved or the field improved.
 
@@ -97,27 +102,26 @@ class Priors:
         """
         if not self.energies:
             return float(len(unknowns.free)), False
-        named = [block for block in blocks if block.name.startswith(("data ", "prior "))]
+        named = [*misfits, *self.blocks(unknowns.surrogate, weight)]
         before, self.objective = self.objective, System(unknowns, named).loss() / weight
         if (known := influence()) is not None:
             found = [self._settle_one(energy, unknowns, *known) for energy in self.energies]
             gamma = len(unknowns.free) + sum(determined for determined, _ in found)
             return gamma, any(moved for _, moved in found) or self.objective < (1 - IMPROVED) * before
-        total = System(unknowns, blocks).normal_equations()[1].cpu().double() / weight
+        total = System(unknowns, [*physics(), *named]).normal_equations()[1].cpu().double() / weight
         scale = total.diagonal().clamp_min(1e-300).rsqrt()
         scaled = total * scale[:, None] * scale
         values, vectors = torch.linalg.eigh(scaled)
         inverse = (vectors / values.clamp_min(RIDGE * float(values[-1]))) @ vectors.T
         gamma, moved = float(len(unknowns.free)), self.objective < (1 - IMPROVED) * before
         for energy in self.energies:
-            own = System(unknowns, [block for block in blocks if block.name == energy.name])
-            loss, gram, _ = own.normal_equations()
-            rest = scaled - gram.cpu().double() / weight * scale[:, None] * scale
+            size, gram, _ = energy.form(unknowns, energy.order)
+            rest = scaled - energy.strength * gram * scale[:, None] * scale
             here = weights_of(unknowns, energy.component)
             determined = float((inverse[here] * rest[:, here].T).sum())
             gamma += determined
-            if not energy.given and loss > 0:
-                change = max(determined, 0.1) / (loss / weight)
+            if not energy.given and size > 0:
+                change = max(determined, 0.1) / (energy.strength * size)
                 change = min(max(change, 1 / LARGEST_CHANGE), LARGEST_CHANGE)
                 energy.strength *= change
                 moved = moved or not 1 / SETTLED < change < SETTLED

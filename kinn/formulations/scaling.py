@@ -22,6 +22,7 @@ from kinn.statement.parameters import Parameter
 from kinn.statement.problem import Problem
 from kinn.statement.terms import Term
 
+SMALLEST_PART = 1e-2  # of the largest component of a vector field: smaller ones get amplitudes of at least that
 PROBE_POINTS = 256
 
 
@@ -189,3 +190,23 @@ def term_sizes(surrogate: Surrogate, at_rest: Tensor, changes: Tensor) -> list[f
     """The size (t,) of each term: what its residual is divided by to be relative."""
     size = torch.maximum(at_rest, (changes * surrogate.amplitude).square().sum(1).sqrt())
     return [float(s) if s > 0 else 1.0 for s in size]
+
+
+def fitted(surrogate: Surrogate, whole: np.ndarray, at_rest: np.ndarray, problem: Problem) -> Surrogate:
+    """The surrogate with offsets and amplitudes for a solution that takes about the values `whole` (c, n) where it has
+    those of `at_rest` (c, n) without its network."""
+    offset, amplitude = surrogate.offset.clone(), surrogate.amplitude.clone()
+    for components in problem.fields.values():
+        places = [problem.index(component) for component in components]
+        ranges = {}
+        for c in places:
+            lifted = surrogate.lift is not None and bool(surrogate.lift.sides[c])
+            low, high = float(whole[c].min()), float(whole[c].max())
+            if lifted:
+                ranges[c] = float(np.abs(whole[c] - at_rest[c]).max())
+            else:
+                offset[c], ranges[c] = (low + high) / 2, (high - low) / 2
+        largest = max(ranges.values()) or 1.0
+        for c in places:
+            amplitude[c] = max(ranges[c], SMALLEST_PART * largest)
+    return replace(surrogate, offset=offset, amplitude=amplitude)

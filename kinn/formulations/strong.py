@@ -153,15 +153,15 @@ class StrongForm(Form):
                 weight = CONDITION_WEIGHT[term.kind]
             points = sample_term(self.problem, term, count, seed * 64 + number, facets)
             factor = math.sqrt(weight) / self.sizes[term.name]
-            if known is not None:
-                points = known.get(number, points)
-            elif facets is None:
+            points = points if known is None else known.get(number, points)
+            block = self._block(term, points, surrogate, factor)
+            if known is None and facets is None and isinstance(block, PointBlock):
                 more = partial(sample_term, self.problem, term, seed=seed * 64 + number)
                 single = partial(PointBlock, term.name, self.programs[term.name], surrogate=surrogate)
-                plain, points = points, concentrated(points, more, single, unknowns, seed)
-                if points is not plain:
-                    gathered[number] = points
-            blocks.append(self._block(term, points, surrogate, factor))
+                found = concentrated(points, block, more, single, unknowns, seed)
+                if found is not points:
+                    gathered[number], block = found, self._block(term, found, surrogate, factor)
+            blocks.append(block)
         if known is None and seed != CHECK_SEED:
             self.gathered.clear()
             self.gathered[seed, n] = gathered

@@ -13,7 +13,7 @@ import sympy as sp
 from kinn.statement.errors import StatementError, suggest
 from kinn.statement.fields import FieldComponent
 from kinn.statement.integrals import is_global
-from kinn.statement.tables import Table
+from kinn.statement.table_file import Table
 
 LOSSES = ("huber", "student")
 
