@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -14,7 +15,7 @@ from kinn.formulations.choice import Choice
 from kinn.formulations.integrals import pointwise
 from kinn.formulations.program import Program
 from kinn.formulations.trial import Trial
-from kinn.networks import KAN, MLP, ModuleNetwork, Network, Separate, places_of
+from kinn.networks import KAN, MLP, ModuleNetwork, Network, Separate, TensorSpline, places_of
 from kinn.statement.errors import StatementError, suggest
 from kinn.statement.problem import Problem
 
@@ -39,9 +40,12 @@ def candidates(
     d, places = trial.n_inputs(problem.mesh.dimension), places_of(networks, trial.owners(problem))
     few_inputs = d - len(trial.layers)
     hidden = HIDDEN if len(problem.components) < 3 else WIDER
+    splines = _splines(problem, network, trial)
     made = [
-        _made(one, d, len(own), len(networks) * seed + part, few_inputs, hidden)
-        for part, (one, own) in enumerate(zip(networks.values(), places, strict=True))
+        [TensorSpline(d, len(own), splines[name]) for _ in range(CANDIDATES)]
+        if name in splines
+        else _made(one, d, len(own), len(networks) * seed + part, few_inputs, hidden)
+        for part, ((name, one), own) in enumerate(zip(networks.items(), places, strict=True))
     ]
     if trial.layers and any(first.n_inputs == few_inputs for first, *_ in made):
         return candidates(problem, network, trial.with_layers(problem, ()), seed, dtype, device)
@@ -67,6 +71,21 @@ def _groups(problem: Problem, network: Any) -> list[tuple[str, ...]]:
         return [tuple(problem.fields)]
     shared = tuple(name for name in problem.fields if name not in alone)
     return [shared, *((name,) for name in problem.fields if name in alone)]
+
+
+def _splines(problem: Problem, network: Any, trial: Trial) -> dict[tuple[str, ...], tuple[int, ...]]:
+    """The groups of fields that are tensor splines by default, with the axes that these depend on: unknown coefficients of the
+    whole domain, or of a plane side."""
+    mesh, d, found = problem.mesh, problem.mesh.dimension, {}
+    if network is not None or not trial.enriched or trial.n_inputs(d) != d:
+        return {}
+    for component in problem.identified if len(problem.fields) > len(problem.identified) else ():
+        facets = mesh.facets_of(component.on) if component.on else slice(None)
+        corners = np.asarray(mesh.skfem.p)[:, np.asarray(mesh.skfem.facets)[:, facets]].reshape(d, -1)
+        axes = tuple(np.flatnonzero(np.ptp(corners, axis=1) > 1e-9 * mesh.scale).tolist())
+        if len(axes) == d - bool(component.on) and len(axes) <= 3:
+            found[component.field,] = axes
+    return found
 
 
 def _made(network: Any, d: int, c: int, seed: int, few_inputs: int, hidden: int) -> list[Network]:
@@ -139,6 +158,9 @@ def describe(network: Network) -> str:
             f"{name} {value}" for name, value in network.basis.settings().items() if not isinstance(value, list)
         )
         return f"KAN {network.widths}, {network.basis.name} {settings}, {network.n_parameters} weights"
+    if isinstance(network, TensorSpline):
+        degree, cells = network.basis.degree, network.basis.cells
+        return f"tensor spline of degree {degree}, {cells} cells along each axis, {network.n_parameters} weights"
     if isinstance(network, MLP):
         return f"MLP {network.widths}, tanh, {network.n_parameters} weights"
     return f"{type(getattr(network, 'module', network)).__name__}, {network.n_parameters} weights"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from kinn import hashed_file
+from kinn.formulations.energy import Shape
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 from kinn.limits import Course
@@ -24,7 +25,7 @@ from kinn.statement.errors import StatementError
 from kinn.statement.problem import Problem
 from kinn.training import Training
 
-FORMAT = 1
+FORMAT = 2
 NAME, KIND, GIVE = "checkpoint.kinn", "a checkpoint", "the folder that a run wrote its checkpoints to"
 EVERY = 10.0  # seconds between two files
 OPTIMIZERS = {"adam": AdamState, "optimizer": LevenbergMarquardt}
@@ -127,7 +128,7 @@ def _pack(training: Training) -> State:
         "course": course,
         "score": None if best is None else best[:2],
         "data": [training.data.relative, training.data_weight],
-        "strengths": [(energy.order, energy.strength) for energy in training.priors.energies],
+        "priors": [(energy.shape, energy.strength) for energy in training.priors.energies],
         "steps": training.steps,
         "seconds": training.clock.seconds(),
         "terms": dict(training.terms),
@@ -146,8 +147,8 @@ def _unpack(state: State, training: Training) -> None:
     sigmas = _part("sigma", tensors)
     training.data.sigmas = [sigmas[str(i)].numpy() for i in range(len(sigmas))]
     training.data.relative, training.data_weight = document["data"]
-    for energy, found in zip(training.priors.energies, document.get("strengths", ()), strict=True):
-        energy.order, energy.strength = found
+    for energy, (shape, strength) in zip(training.priors.energies, document.get("priors", ()), strict=False):
+        energy.shape, energy.strength = Shape(*shape), strength
     device, course = first.free.device, {**document["course"], "before": tensors["before"].to(first.free.device)}
     for name, kind in OPTIMIZERS.items():
         parts = {key: value.to(device) for key, value in _part(name, tensors).items()}

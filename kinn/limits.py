@@ -12,6 +12,8 @@ from torch import Tensor
 from kinn.optimize import AdamState, LevenbergMarquardt
 from kinn.result import Status
 
+GROWTH = 1.5  # the time to judge a solution grows with this power of the size of the judge
+
 
 class Stop(Exception):
     """Ends the training from inside, with the status that says why."""
@@ -57,6 +59,25 @@ class Course:
     before: Tensor = field(default_factory=lambda: torch.zeros(0))
     estimate_per_residual: float = math.inf
     held: bool = False
+
+
+@dataclass
+class Pace:
+    """The seconds that the longest recent step took, and the last judgement of a solution, relative to the size of the judge."""
+
+    stepping: float = 0.0
+    judging: float = 0.0
+
+    def stepped(self, seconds: float) -> None:
+        # a step with an exact Jacobian takes ten times as long as others: it is remembered
+        self.stepping = max(0.9 * self.stepping, seconds)
+
+    def judged(self, seconds: float, cost: float) -> None:
+        self.judging = seconds / cost**GROWTH
+
+    def ahead(self, cost: float) -> float:
+        """What another step and the judgement of what it leads to may take, by a judge of size `cost`."""
+        return 1.5 * (self.stepping + self.judging * cost**GROWTH)
 
 
 @dataclass

@@ -6,16 +6,15 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
-from kinn.formulations.blocks import Block
 from kinn.formulations.data import Data
 from kinn.formulations.form import Form
-from kinn.formulations.prior import Priors
+from kinn.formulations.prior import Priors, determined_by_data
+from kinn.formulations.projection import Settled, begin, settle
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.system import System, not_finite
 from kinn.formulations.unknowns import Unknowns
-from kinn.limits import Clock, Course, Limits, Stop
+from kinn.limits import Clock, Course, Limits, Pace, Stop
 from kinn.optimize import Adam, AdamState, GaussNewton, LevenbergMarquardt
 from kinn.result import Record, Status
 from kinn.statement.problem import Problem
@@ -34,7 +33,6 @@ DATA_WEIGHT_START, DATA_WEIGHT = 1e-2, 1e-4
 # were nearer to their best values than the last part of their deviations before the elements' last step.
 NOISE_SHARE, FIELD_SHARE, LARGEST_SHARE, SHIFT = 2e-3, 1e-2, 0.3, 0.5
 SETTLED = 1e-3  # a parameter has settled if its free number moves less from stage to stage
-GROWTH = 1.5  # the time to judge a solution grows with this power of the size of the judge
 
 
 class Training:
@@ -63,7 +61,8 @@ class Training:
         self.terms: dict[str, float] = {}
         self.course = Course()
         self._last_record = -math.inf
-        self._judging = self._stepping = 0.0
+        self._pace = Pace()
+        self._settled: Settled | None = None
 
     @property
     def data_factor(self) -> float:
@@ -78,15 +77,16 @@ class Training:
     def final_system(self) -> System:
         """All terms at the present solution, as they count in the end."""
         self.data_weight, self.course.held = DATA_WEIGHT, False
-        return System(self.unknowns, self._blocks(self.unknowns, self._size(), self.seed + 1))
+        return self._system(self._size(), self.seed + 1)
 
-    def _blocks(self, unknowns: Unknowns, n: int, seed: int) -> list[Block]:
-        surrogate, factor = unknowns.surrogate, self.data_factor
-        return [
-            *self.form.blocks(unknowns, n, seed),
-            *([] if self.course.held else self.data.blocks(surrogate, factor)),
-            *self.priors.blocks(surrogate, factor),
-        ]
+    def _system(self, n: int, seed: int) -> System:
+        """The terms of a round: where elements move what data determine, the physics for what that is now."""
+        held, factor = self.course.held, self.data_factor
+        unknowns = (self.unknowns.holding_fields() if held else None) or self.unknowns
+        blocks = list(self.form.blocks(unknowns, n, seed))
+        if not held:
+            blocks += [*self.data.blocks(unknowns.surrogate, factor), *self.priors.blocks(unknowns, factor)]
+        return System(unknowns, blocks, held)
 
     def _size(self) -> int:
         return math.ceil(POINTS_PER_PARAMETER * self.unknowns.size)
@@ -99,6 +99,8 @@ class Training:
             try:
                 if not self.course.raced:
                     self._stand()
+                    now = self.data, self.priors, self.form, self.candidates
+                    self.course.held = begin(*now, self._size(), self.seed, self._time_is_up)
                     self._race()
                 for stage in stages[self.course.stage :]:
                     self._stand()
@@ -130,9 +132,9 @@ class Training:
             reached = []
             for candidate, optimizer in racers:
                 self.unknowns = candidate
-                system = System(candidate, self._blocks(candidate, self._size(), self.seed))
+                system = self._system(self._size(), self.seed)
                 try:
-                    self._check_finite(system)
+                    self._check_finite(system.losses())
                 except Stop as stop:
                     broken = stop
                     continue
@@ -150,8 +152,8 @@ class Training:
         self.unknowns, self.course.raced = racers[0][0], True
 
     def _adam(self, stage: Adam) -> None:
-        system = System(self.unknowns, self._blocks(self.unknowns, self._size(), self.seed + 1))
-        self._check_finite(system)
+        system = self._system(self._size(), self.seed + 1)
+        self._check_finite(system.losses())
         state = self.course.adam = self.course.adam or AdamState(stage.learning_rate)
         while state.count < stage.steps:
             loss = state.step(system)
@@ -172,13 +174,13 @@ class Training:
             n, finer = course.ratio * self._size(), self._finer()
             ended = False
             while not ended:
-                blocks = self._blocks(self.unknowns, n, self.seed + 1000 * course.rounds)
-                system = System(self.unknowns, blocks, course.held)
-                self._check_finite(system)
+                system = self._system(n, self.seed + 1000 * course.rounds)
+                self._check_finite(system.losses())
                 ended = self._descend(optimizer, system, FULL_GROWN if finer is None else GROWING)
             loss = system.loss()
             check, estimate, shift = self._judge(n, loss)
-            course.held, weighed = math.isfinite(shift) and not stage.exact, self._settle_data()
+            course.held = (math.isfinite(shift) or (course.held and bool(self.problem.identified))) and not stage.exact
+            weighed = self._settle_data()
             moved = float((self.unknowns.free - before).abs().max()) if len(before) else 0.0
             exact = self._is_exact(estimate, shift)
             if exact and not weighed and (moved < SETTLED or shift < SHIFT):
@@ -189,7 +191,8 @@ class Training:
             course.idle = 0 if check < IMPROVEMENT * course.best_check or weighed else course.idle + 1
             course.best_check = min(check, course.best_check)
             # physics that are exact enough wait for the parameters, as long as they come nearer
-            finer = None if exact and self.problem.parameters and course.idle < PATIENCE else self._finer()
+            determined = self.problem.parameters or self.problem.identified
+            finer = None if exact and determined and course.idle < PATIENCE else self._finer()
             if finer is not None:
                 self.unknowns = replace(self.unknowns, surrogate=finer)
             elif course.idle >= PATIENCE:
@@ -202,7 +205,8 @@ class Training:
         """The present function with a richer network, where there are points or tests enough to train it safely."""
         finer, capacity = self.unknowns.surrogate.refined(), self.form.capacity
         room = LARGEST_NETWORK if capacity is None else min(LARGEST_NETWORK, capacity / (2 * POINTS_PER_PARAMETER))
-        return finer if finer is not None and finer.network.n_parameters <= room else None
+        fixed = len(determined_by_data(self.unknowns)) if self.course.held else 0
+        return finer if finer is not None and finer.network.n_parameters - fixed <= room else None
 
     def _is_exact(self, estimate: float | None, shift: float) -> bool:
         """Whether the physics are as exact as asked, or as the data can tell: by their noise, or by how far parameters moved."""
@@ -215,10 +219,12 @@ class Training:
         """Estimate unknown noise and let physics count more; whether the loss changed its meaning."""
         if not self.problem.observations:
             return False
-        physics = partial(self.form.blocks, self.unknowns, self._size(), self.seed + 1)
-        misfits = self.data.blocks(self.unknowns.surrogate, self.data_factor)
-        influence = partial(self.data.influence, self.form, self.unknowns)
-        determined, changed = self.priors.settle(self.unknowns, physics, misfits, self.data_factor, influence)
+        if (settled := self._settled) is None:  # elements do not have the whole statement
+            physics = self.form.blocks(self.unknowns, self._size(), self.seed + 1)
+            misfits = self.data.blocks(self.unknowns.surrogate, self.data_factor)
+            determined, changed = self.priors.settle_on(self.unknowns, physics, misfits, self.data_factor)
+        else:
+            determined, changed = settled.determined, settled.changed
         changed = self.data.estimate_noise(self.unknowns, determined) or changed
         if self.data_weight > DATA_WEIGHT and not self.course.held:
             self.data_weight = max(self.data_weight * 0.1, DATA_WEIGHT)
@@ -231,8 +237,7 @@ class Training:
         while len(losses) < STAGE_STEPS:
             start = time.perf_counter()
             loss = optimizer.step(system)
-            # a step with an exact Jacobian takes ten times as long as others: it is remembered
-            self._stepping = max(0.9 * self._stepping, time.perf_counter() - start)
+            self._pace.stepped(time.perf_counter() - start)
             if loss is None:
                 return True
             losses.append(loss)
@@ -252,13 +257,10 @@ class Training:
         seconds = self.clock.seconds()
         if seconds - self._last_record > max(0.25, 0.02 * seconds):
             self._record(Record(seconds, self.steps, math.sqrt(loss), None, None, self.unknowns.size))
-        for over, status in (
-            (self.limits.steps is not None and self.steps >= self.limits.steps, Status.STEP_LIMIT),
-            (self._time_is_up(), Status.TIME_LIMIT),
-        ):
-            if over:
-                self._judge(self._size(), loss)
-                raise Stop(status)
+        enough = self.limits.steps is not None and self.steps >= self.limits.steps
+        if enough or self._time_is_up():
+            self._judge(self._size(), loss)
+            raise Stop(Status.STEP_LIMIT if enough else Status.TIME_LIMIT)
 
     def _judge(self, n: int, loss: float | None) -> tuple[float, float | None, float]:
         """Check on independent points, estimate the error and move the parameters by elements; keeps the best solution. Returns
@@ -266,20 +268,19 @@ class Training:
         start, cost = time.perf_counter(), self.form.cost
         judgement = self.form.judge(self.unknowns, n)
         check, estimate = sum(judgement.terms.values()), judgement.estimate
-        if not math.isfinite(check):
-            name = not_finite(judgement.terms)
-            raise Stop(Status.NONFINITE, f"the term {name!r} is infinite or NaN; {Status.NONFINITE.value}")
-        shift, score = self.data.settle(self.form, self.unknowns, estimate), check if estimate is None else estimate
+        self._check_finite(judgement.terms)
+        now = self.data, self.priors, self.form, self.unknowns
+        self._settled, score = settle(*now, estimate, self._time_is_up), check if estimate is None else estimate
         # Estimates on the growing tests of the weak form become more honest: the latest counts unless it is clearly worse.
         slack = 1.0 if self.form.capacity is None else 1.5
         if self.problem.observations or self.best is None or score <= slack * self.best[0]:
             self.best = score, estimate, self.unknowns.copy()
             self.terms = {name: math.sqrt(value) for name, value in judgement.terms.items()}
-        self._judging = (time.perf_counter() - start - judgement.preparation) / cost**GROWTH
+        self._pace.judged(time.perf_counter() - start - judgement.preparation, cost)
         self.course.estimate_per_residual = math.inf if estimate is None else estimate / math.sqrt(check or 1e-300)
         residual = math.sqrt(check if loss is None else loss)
         self._record(Record(self.clock.seconds(), self.steps, residual, math.sqrt(check), estimate, self.unknowns.size))
-        return check, estimate, shift
+        return check, estimate, math.inf if self._settled is None else self._settled.shift
 
     def _record(self, record: Record) -> None:
         self.history.append(record)
@@ -291,10 +292,9 @@ class Training:
     def _time_is_up(self) -> bool:
         """Whether there is no time left for more than a step and judging the solution."""
         limit = self.limits.time_limit
-        judging = self._judging * self.form.cost**GROWTH
-        return limit is not None and self.clock.seconds() + 1.5 * (self._stepping + judging) >= limit
+        return limit is not None and self.clock.seconds() + self._pace.ahead(self.form.cost) >= limit
 
-    def _check_finite(self, system: System) -> None:
-        if not math.isfinite(sum((losses := system.losses()).values())):
+    def _check_finite(self, losses: dict[str, float]) -> None:
+        if not math.isfinite(sum(losses.values())):
             name = not_finite(losses)
             raise Stop(Status.NONFINITE, f"the term {name!r} is infinite or NaN; {Status.NONFINITE.value}")

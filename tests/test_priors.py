@@ -7,7 +7,7 @@ import torch
 
 import kinn
 from kinn import div, grad
-from kinn.formulations.prior import terms
+from kinn.formulations.energy import terms
 from kinn.formulations.program import Program
 from kinn.statement.priors import Expectation, GaussianField, TotalVariation
 

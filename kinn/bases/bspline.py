@@ -56,6 +56,13 @@ class BSpline(Basis):
         return torch.tensor(pieces[::-1], dtype=torch.float64)
 
     def derivatives(self, x: Tensor, order: int) -> Tensor:
+        values, index = self.local(x, order)
+        rows = [x.new_zeros(*x.shape, self.n_functions).scatter(-1, index, value) for value in values]
+        return torch.stack(rows)
+
+    def local(self, x: Tensor, order: int) -> tuple[Tensor, Tensor]:
+        """Values and derivatives (order + 1, *s, p + 1) of the splines that are not zero at `x` (any shape s), and their
+        numbers (*s, p + 1)."""
         p, width = self.degree, 2 / self.cells
         position = (x + 1) / width
         cell = position.detach().floor().clamp(0, self.cells - 1)
@@ -64,11 +71,10 @@ class BSpline(Basis):
         index = cell.long()[..., None] + torch.arange(p + 1, device=x.device)
         local, rows = self._local.to(x), []
         for k in range(order + 1):
-            value = powers[..., : p + 1 - k] @ local.T[: p + 1 - k] if k <= p else torch.zeros_like(powers)
-            rows.append(x.new_zeros(*x.shape, self.n_functions).scatter(-1, index, value))
+            rows.append(powers[..., : p + 1 - k] @ local.T[: p + 1 - k] if k <= p else torch.zeros_like(powers))
             steps = torch.arange(1, max(local.shape[1], 1), dtype=x.dtype, device=x.device)
             local = local[:, 1:] * steps / width
-        return torch.stack(rows)
+        return torch.stack(rows), index
 
     def refined(self) -> tuple[BSpline, Tensor]:
         p, finer = self.degree, BSpline(self.degree, 2 * self.cells)

@@ -15,8 +15,8 @@ from torch import Tensor
 from kinn.fem.modes import LARGEST, Modes, modes_of
 from kinn.fem.solve import FemSolution, Solved, newton, solve
 from kinn.formulations.data import first_noise, noise_of
+from kinn.formulations.energy import expected
 from kinn.formulations.galerkin import GalerkinSpace
-from kinn.formulations.prior import expected
 from kinn.formulations.reading import Reading, jet_matrices, slopes_of
 from kinn.formulations.sensitivity import sensitivities
 from kinn.geometry import Mesh

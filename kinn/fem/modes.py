@@ -9,8 +9,8 @@ import sympy as sp
 from scipy import sparse
 from scipy.sparse.linalg import eigsh
 
+from kinn.formulations.energy import expected
 from kinn.formulations.galerkin import GalerkinSpace
-from kinn.formulations.prior import expected
 from kinn.statement.errors import StatementError
 from kinn.statement.fields import FieldComponent
 from kinn.statement.priors import GaussianField, spectrum

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from kinn.formulations.blocks import PointBlock, RowBlock
-from kinn.formulations.form import Form
 from kinn.formulations.integrals import IntegralBlock, IntegralTerm
 from kinn.formulations.program import Program
 from kinn.formulations.surrogate import Surrogate
@@ -23,9 +22,6 @@ from kinn.statement.problem import Problem
 # Of robust losses: where Huber's becomes linear (95 % efficient for normal noise), the degrees of freedom of Student's t, and the
 # median of |x| for a standard normal x.
 HUBER, DEGREES, NORMAL_MEDIAN = 1.345, 4.0, 0.67449
-# Of the parameters' steps by elements: the error of a solution that one is taken from, and the longest one, in logarithms or relative.
-NEAR, LONGEST = 0.1, 0.5
-STEPS = 12  # of the longest ones in a row
 SMALLEST_NOISE = 1e-5  # relative to the spread of the values: data that fit better count no more
 
 
@@ -89,44 +85,6 @@ class Data:
                 self.sigmas[i] = sigma
         self._relate()
         return moved
-
-    def settle(self, form: Form, unknowns: Unknowns, estimate: float | None) -> float:
-        """Move the free numbers of the parameters to the best values that finite elements see from a solution with a small
-        `estimate` of its error; how many standard deviations that was, inf where there is no such step.
-
-        A network's physics give way a little, and parameters with them; those of elements do not.
-        """
-        if estimate is None or estimate > NEAR or not len(unknowns.free) or not self.problem.observations:
-            return math.inf
-        sigma, own = np.concatenate(self.sigmas), np.concatenate(self.residuals(unknowns))
-        free, state, slopes = unknowns.free, None, np.zeros((len(sigma), len(unknowns.free)))
-        for _ in range(STEPS):
-            found = form.influence(unknowns, free, state)
-            if found is None:
-                return math.inf
-            slopes, misfits, state = found[0] / sigma[:, None], (own + found[1]) / sigma, found[2]
-            units = np.maximum(np.linalg.norm(slopes, axis=0), 1e-300)
-            step = -np.linalg.lstsq(slopes / units, misfits, rcond=1e-7)[0] / units
-            sizes = [  # of a number that is guessed to be zero nothing is known
-                1.0
-                if symbol.transform != "identity"
-                else max(abs(now), abs(symbol.guess))
-                if symbol.guess
-                else math.inf
-                for symbol, now in zip(self.problem.parameters.values(), free.tolist(), strict=True)
-            ]
-            part = min(1.0, LONGEST / float(np.max(np.abs(step) / sizes, initial=1e-300)))
-            free = free + torch.from_numpy(part * step).to(free)
-            if part == 1.0:  # elements alone would add their own error: the next round goes on from the network
-                break
-        moved = (free - unknowns.free).cpu().double().numpy()
-        unknowns.free = free
-        return float(np.linalg.norm(slopes @ moved))
-
-    def influence(self, form: Form, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray] | None:
-        """What standardized data (n, q) change by with all that they determine, by finite elements, and their misfits (n,)."""
-        slopes, sigma = form.field_influence(unknowns), np.concatenate(self.sigmas)
-        return None if slopes is None else (slopes / sigma[:, None], np.concatenate(self.residuals(unknowns)) / sigma)
 
 
 def spread_of(data: Observations) -> float:

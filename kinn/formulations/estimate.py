@@ -5,23 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from kinn.formulations.blocks import PointBlock
 from kinn.formulations.factor import Factor, SingularTangent
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.growth import grown
 from kinn.formulations.parts import Parts
 from kinn.formulations.pieces import Piece
+from kinn.formulations.prior import determined_by_data
+from kinn.formulations.program import Program
 from kinn.formulations.reading import Reading, slopes_of
 from kinn.formulations.sensitivity import sensitivities
 from kinn.formulations.settling import Settling, Unsettled
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
-from kinn.geometry import Mesh
+from kinn.geometry import Mesh, Points
 from kinn.statement.problem import Problem
 from kinn.statement.terms import WeakForm
 
@@ -44,6 +47,20 @@ def estimation_space(problem: Problem, weak: WeakForm, parts: Parts | None = Non
         mesh = mesh.refined()
     quadratic = len(mesh.points) * 2**mesh.dimension * len(problem.components)
     return GalerkinSpace(problem, weak, mesh, order=2 if quadratic <= LARGEST[mesh.dimension] else 1, parts=parts)
+
+
+class Influence(NamedTuple):
+    """What observations change by with what they determine, while the statement holds.
+
+    Attributes:
+        slopes: (n, q), derivatives in the weights of unknown coefficient fields, then in the free numbers of the parameters.
+        changes: (n,), by how much the elements read something else than the trial solution.
+        state: (size,), the elements' solution.
+    """
+
+    slopes: np.ndarray
+    changes: np.ndarray
+    state: np.ndarray
 
 
 @dataclass
@@ -138,22 +155,23 @@ class ErrorEstimate:
         return error, trial
 
     def influence(
-        self, unknowns: Unknowns, free: Tensor | None = None, state: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """(n, p), (n,) and (size,): what all observations change by with the free numbers of the parameters while the statement
-        holds, as the elements say; by how much they differ from those of the trial solution; and the elements' solution.
+        self, unknowns: Unknowns, moved: Unknowns | None = None, state: np.ndarray | None = None
+    ) -> Influence | None:
+        """What all observations change by with what they determine while the statement holds, as the elements say.
 
-        Without a `state` that is the last correction. With one, of other free numbers, it is corrected for those in `free`. None
-        where elements have no answer.
+        Without a `state` that is the last correction. With one, of other numbers, it is corrected for those of `moved`. None where
+        elements have no answer.
         """
-        space, problem = self.space, self.problem
-        before = unknowns.parameters().detach().cpu().double()
+        space, moved = self.space, unknowns if moved is None else moved
         trial = nodal_values(unknowns.surrogate, space)
         if len(self.error) != space.size:
             return None
-        free = unknowns.free if free is None else free
-        parameters = unknowns.parameters(free).detach().cpu().double()
+        before, parameters = (one.parameters().detach().cpu().double() for one in (unknowns, moved))
         pieces = space.strong_pieces if self.smooth and state is None else space.pieces
+        fields = self._fields(moved)
+        if state is not None and fields.size:
+            own = fields.any(1)
+            state = np.where(own, nodal_values(moved.surrogate, space), state)
         try:
             jets = jets_on(unknowns.surrogate, space.pieces) if state is None else space.jets_of(state)
             tangent = space.tangent(jets, parameters)
@@ -172,14 +190,29 @@ class ErrorEstimate:
             change[factor.free] = factor.solve((-residual - tangent @ change)[factor.free])
             state = state + change
             jets = space.jets_of(state)
-        answers = sensitivities(space, jets, parameters, factor, tangent, pieces)
+        fields[factor.free] = -factor.solve(tangent[factor.free] @ fields)
+        answers = np.hstack([sensitivities(space, jets, parameters, factor, tangent, pieces), fields])
         ends = space.values(trial), space.values(state)
-        readings = [Reading(space, data) for data in problem.observations]
-        slopes = slopes_of(readings, ends[1], space.values(answers), parameters)
-        symbols = zip(problem.parameters.values(), free.tolist(), strict=True)
-        slopes *= np.array([symbol.slope(number) for symbol, number in symbols])
-        moved = np.concatenate([reading(ends[1], parameters) - reading(ends[0], before) for reading in readings])
-        return slopes, moved, state
+        readings = [Reading(space, data) for data in self.problem.observations]
+        slopes, count = slopes_of(readings, ends[1], space.values(answers), parameters), len(parameters)
+        symbols = zip(self.problem.parameters.values(), moved.free.tolist(), strict=True)
+        slopes[:, :count] *= np.array([symbol.slope(number) for symbol, number in symbols])
+        changes = np.concatenate([reading(ends[1], parameters) - reading(ends[0], before) for reading in readings])
+        return Influence(np.roll(slopes, -count, axis=1), changes, state)
+
+    def _fields(self, unknowns: Unknowns) -> np.ndarray:
+        """(size, q): what unknown coefficient fields change by at the nodes with their weights."""
+        space, problem = self.space, self.problem
+        columns = determined_by_data(unknowns)
+        columns = columns[: len(columns) - len(unknowns.free)]
+        found = np.zeros((space.size, len(columns)))
+        points, part = Points(space.nodes, np.ones(space.n)), torch.from_numpy(space.part)
+        for component in problem.identified:
+            program, start = Program([component], problem, free=True), space.n * problem.index(component)
+            block = PointBlock("", program, points, unknowns.surrogate, sums=True, part=part)
+            rows = [block.jacobian(unknowns, chunk)[1][:, columns] for chunk in block.parts(unknowns)]
+            found[start : start + space.n] = torch.cat(rows).cpu().double().numpy()
+        return space.vector(found) if len(columns) else found
 
     def __call__(self, unknowns: Unknowns) -> float | None:
         """The relative H1 error of the worst field; `error` keeps the correction. None where no correction can be found."""

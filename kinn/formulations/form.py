@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from kinn.formulations.blocks import Block
+from kinn.formulations.estimate import Influence
 from kinn.formulations.unknowns import Unknowns
 
 
@@ -56,16 +57,10 @@ class Form(ABC):
         assert not state, "a form that has a state restores it"
 
     def influence(
-        self, unknowns: Unknowns, free: Tensor | None = None, state: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """(n, p), (n,) and (size,): what all observations change by with the free numbers of the parameters while the statement
-        holds, by finite elements; how these read them, beyond the trial solution; and their solution. `state` is one of other free
-        numbers, to go on from. None where elements do not have the whole statement."""
-        return None
-
-    def field_influence(self, unknowns: Unknowns) -> np.ndarray | None:
-        """(n, q): what all observations change by with all that data determine, weights of unknown fields and free numbers of
-        parameters, while the statement holds, by finite elements; None where these do not have the whole statement."""
+        self, unknowns: Unknowns, moved: Unknowns | None = None, state: np.ndarray | None = None
+    ) -> Influence | None:
+        """What all observations change by with all that they determine, by finite elements; None where these do not have the whole
+        statement. `state` is one of other numbers than those of `moved`, to go on from."""
         return None
 
     @abstractmethod

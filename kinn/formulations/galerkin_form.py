@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kinn.formulations.blocks import Block, PointBlock
 from kinn.formulations.correction import Correction
-from kinn.formulations.estimate import ErrorEstimate, cell_errors, jets_on, nodal_values
+from kinn.formulations.estimate import ErrorEstimate, Influence, cell_errors, jets_on, nodal_values
 from kinn.formulations.form import Form, Judgement
 from kinn.formulations.galerkin import NOWHERE, GalerkinSpace
 from kinn.formulations.growth import LARGEST_SPACE, grown
@@ -22,9 +22,7 @@ from kinn.formulations.layers import coarse_cells
 from kinn.formulations.mixed import lower_components
 from kinn.formulations.null_space import null_space
 from kinn.formulations.parts import Parts
-from kinn.formulations.prior import determined_by_data
 from kinn.formulations.program import Program
-from kinn.formulations.reading import slopes_with_free
 from kinn.formulations.scaling import (
     fitted,
     measure,
@@ -77,6 +75,7 @@ class GalerkinForm(Form):
     _space: GalerkinSpace | None = field(default=None, repr=False)
     _correction: Correction | None = field(default=None, repr=False)
     _judging: tuple[GalerkinSpace, ErrorEstimate] | None = field(default=None, repr=False)
+    _coarse: ErrorEstimate | None = field(default=None, repr=False)
 
     @staticmethod
     def prepare(
@@ -250,18 +249,18 @@ class GalerkinForm(Form):
         return " + ".join(self.problem.equations)
 
     def influence(
-        self, unknowns: Unknowns, free: Tensor | None = None, state: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        whole = self.problem.observations and not (self.others or self.integrals or self.problem.identified)
-        return self._judging[1].influence(unknowns, free, state) if whole and self._judging is not None else None
-
-    def field_influence(self, unknowns: Unknowns) -> np.ndarray | None:
-        space, correction = self.tests(), self._present(unknowns)
-        if self.others or self.integrals or correction.singular:
+        self, unknowns: Unknowns, moved: Unknowns | None = None, state: np.ndarray | None = None
+    ) -> Influence | None:
+        if not self.problem.observations or self.others or self.integrals:
             return None
-        answers = WeakBlock(self.name, space, correction, unknowns.surrogate).answers(unknowns)
-        own = determined_by_data(unknowns).numpy()
-        return slopes_with_free(space, nodal_values(unknowns.surrogate, space), answers[:, own], unknowns)
+        if not self.problem.identified:
+            return None if self._judging is None else self._judging[1].influence(unknowns, moved, state)
+        # one solve for each weight of a field: on the space of the tests
+        if self._coarse is None or self._coarse.space is not self.tests():
+            self._coarse = ErrorEstimate(self.problem, self.tests(), smooth=False)
+        if state is None and self._coarse(unknowns) is None:
+            return None
+        return self._coarse.influence(unknowns, moved, state)
 
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
         """The correction in the test space of the mesh refined once; then that mesh is refined where the correction is large."""

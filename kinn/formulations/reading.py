@@ -15,7 +15,6 @@ from kinn.formulations.program import Program
 from kinn.formulations.scaling import pointwise_slopes
 from kinn.formulations.sensitivity import sides_of
 from kinn.formulations.settling import integral_pieces, integrated
-from kinn.formulations.unknowns import Unknowns
 from kinn.geometry.cells import shape_functions
 from kinn.statement.observations import Observations
 
@@ -81,21 +80,6 @@ def slopes_of(readings: Sequence[Reading], values: np.ndarray, moved: np.ndarray
     return found
 
 
-def slopes_with_free(space: GalerkinSpace, solution: np.ndarray, answers: np.ndarray, unknowns: Unknowns) -> np.ndarray:
-    """(n, q): derivatives of all observations of a `solution` (size,) whose `answers` (size, q) are derivatives in weights and, the
-    last ones, in the free numbers of the parameters."""
-    problem, parameters = space.problem, unknowns.parameters().detach().cpu().double()
-    count = len(unknowns.free)
-    units = np.array([s.slope(f) for s, f in zip(problem.parameters.values(), unknowns.free.tolist(), strict=True)])
-    moved = np.roll(space.values(answers), count, axis=1)
-    moved[:, :count] /= units
-    slopes = slopes_of(
-        [Reading(space, data) for data in problem.observations], space.values(solution), moved, parameters
-    )
-    slopes[:, :count] *= units
-    return np.roll(slopes, -count, axis=1)
-
-
 def jet_matrices(
     space: GalerkinSpace, points: np.ndarray, jets: tuple[tuple[int, tuple[int, ...]], ...]
 ) -> list[sparse.csr_array]:
@@ -113,4 +97,4 @@ def jet_matrices(
     return found
 
 
-__all__ = ["Reading", "jet_matrices", "slopes_of", "slopes_with_free"]
+__all__ = ["Reading", "jet_matrices", "slopes_of"]

@@ -13,7 +13,7 @@ from torch import Tensor
 from kinn.formulations.blocks import Block, PairBlock, PointBlock
 from kinn.formulations.choice import Choice
 from kinn.formulations.concentrated import concentrated
-from kinn.formulations.estimate import ErrorEstimate, estimation_space
+from kinn.formulations.estimate import ErrorEstimate, Influence, estimation_space
 from kinn.formulations.form import Form, Judgement
 from kinn.formulations.integrals import IntegralBlock, IntegralTerm, measure_integrals, with_offset
 from kinn.formulations.program import Program
@@ -104,10 +104,10 @@ class StrongForm(Form):
         return "" if self.estimate is None else self.estimate.lacking
 
     def influence(
-        self, unknowns: Unknowns, free: Tensor | None = None, state: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        self, unknowns: Unknowns, moved: Unknowns | None = None, state: np.ndarray | None = None
+    ) -> Influence | None:
         whole = self.problem.observations and not (self.integrals or self.problem.identified)
-        return self.estimate.influence(unknowns, free, state) if whole and self.estimate is not None else None
+        return self.estimate.influence(unknowns, moved, state) if whole and self.estimate is not None else None
 
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
         blocks = self.blocks(unknowns, max(2048, n), seed=CHECK_SEED)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from kinn.formulations.surrogate import Surrogate
+from kinn.networks import Separate
 from kinn.statement.problem import Problem
 
 
@@ -31,6 +32,17 @@ class Unknowns:
         with torch.no_grad():
             surrogate = replace(self.surrogate, network=copy.deepcopy(self.surrogate.network))
         return Unknowns(self.problem, surrogate, self.free.clone())
+
+    def holding_fields(self) -> Unknowns | None:
+        """These unknowns without the weights of unknown coefficient fields: the other weights are the same ones, and move with
+        these. None where a network has the weights of both."""
+        network, count = self.surrogate.network, len(self.problem.components)
+        places = {self.problem.index(component) for component in self.problem.identified}
+        if not isinstance(network, Separate):
+            return None
+        parts = network.n_outputs - len(self.surrogate.trial.modes)
+        held = network.holding(place for place in range(parts) if place % count in places)
+        return None if held is None else replace(self, surrogate=replace(self.surrogate, network=held))
 
     @property
     def size(self) -> int:

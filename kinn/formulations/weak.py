@@ -190,16 +190,6 @@ class WeakBlock(Block):
             changes[:, -len(unknowns.free) :] = self._answers(unknowns)
         return torch.from_numpy(self.correction.factor.without_null(changes.numpy()))
 
-    def answers(self, unknowns: Unknowns) -> np.ndarray:
-        """(size, P): what the solution of the statement changes by with unknown coefficients and parameters, as the elements say."""
-        changes = self._interpolated(unknowns).numpy()
-        for component in self.space.without_equation:
-            nodal = np.zeros_like(changes)
-            own = slice(component * self.space.n, (component + 1) * self.space.n)
-            nodal[own] = _whole(self._nodal[component], unknowns).numpy()
-            changes[own] = self.space.vector(nodal)[own]
-        return changes
-
     def _answers(self, unknowns: Unknowns) -> Tensor:
         """(size, p): the derivatives of e in the free numbers of the parameters."""
         count = len(unknowns.free)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kinn.formulations import projection
 from kinn.formulations.prior import determined_by_data
 from kinn.formulations.system import System
 from kinn.formulations.unknowns import Unknowns
@@ -55,27 +56,31 @@ def infer(unknowns: Unknowns, training: Training | None) -> Inferred:
     influence, misfits = training.form.influence(unknowns), training.data.residuals(unknowns)
     if influence is not None:  # what is left of them once the solution fulfills the statement
         ends = np.cumsum([len(data) for data in problem.observations])[:-1]
-        misfits = [one + change for one, change in zip(misfits, np.split(influence[1], ends), strict=True)]
+        misfits = [one + change for one, change in zip(misfits, np.split(influence.changes, ends), strict=True)]
     against = contradictions(problem, misfits, training.data.sigmas)
     if not (symbols or problem.identified):
         return Inferred({}, against)
-    system, parameters, note, inferred = training.final_system(), {}, "", Inferred({})
-    if symbols:
-        if influence is None:
-            information = information_root(system, len(symbols), training.data_factor).numpy()
-        else:  # elements hold the statement to all digits, where the network's loss lets it give way a little
-            information = np.asarray(
-                np.linalg.qr(influence[0] / np.concatenate(training.data.sigmas)[:, None], mode="r")
-            )
+    count, parameters, note, root = len(symbols), {}, "", torch.zeros(0, 0, dtype=torch.float64)
+    if influence is None:
+        system, factor = training.final_system(), training.data_factor
+        information = information_root(system, count, factor).numpy() if symbols else None
+        root = posterior_root(system, factor) if problem.identified else root
+    else:  # elements hold the statement to all digits, where the network's loss lets it give way a little
+        slopes = influence.slopes / np.concatenate(training.data.sigmas)[:, None]
+        if problem.identified:
+            scale, triangle = projection.information_root(training.priors, unknowns, slopes)
+            root = scale[:, None] * torch.linalg.inv(triangle).T
+            information = (triangle[-count:, -count:].T / scale[-count:]).numpy()
+        else:
+            information = np.asarray(np.linalg.qr(slopes, mode="r"))
+    if symbols and information is not None:
         covariance, note = covariance_of(information, symbols, free)
         parameters = intervals(symbols, free, np.sqrt(covariance.diagonal()).tolist())
-        if not note:
+        if not (note or problem.identified):
             values, vectors = np.linalg.eigh(covariance)
-            inferred = Inferred({}, root=torch.from_numpy(vectors * np.sqrt(np.maximum(values, 0))))
-    if problem.identified:
-        inferred = Inferred({}, root=posterior_root(system, training.data_factor))
+            root = torch.from_numpy(vectors * np.sqrt(np.maximum(values, 0)))
     texts = note, at_bounds(symbols, unknowns.parameters().tolist()), against
-    return Inferred(parameters, "; ".join(text for text in texts if text), inferred.root)
+    return Inferred(parameters, "; ".join(text for text in texts if text), root)
 
 
 def intervals(symbols: Sequence[Parameter], free: Sequence[float], deviations: Sequence[float]) -> dict[str, Estimated]:

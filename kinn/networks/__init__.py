@@ -1,5 +1,6 @@
 """Networks that supply exact derivatives (jets) and the Jacobian of every point."""
 
+from kinn.networks.held import Held
 from kinn.networks.inputs import Inputs, Layer
 from kinn.networks.jets import JetSpace, MultiIndex
 from kinn.networks.kan import KAN
@@ -7,10 +8,12 @@ from kinn.networks.mlp import MLP
 from kinn.networks.module import ModuleNetwork
 from kinn.networks.network import Network, Tape
 from kinn.networks.separate import Separate, network_from, places_of
+from kinn.networks.tensor_spline import TensorSpline
 
 __all__ = [
     "KAN",
     "MLP",
+    "Held",
     "Inputs",
     "JetSpace",
     "Layer",
@@ -19,6 +22,7 @@ __all__ = [
     "Network",
     "Separate",
     "Tape",
+    "TensorSpline",
     "network_from",
     "places_of",
 ]

@@ -64,6 +64,11 @@ class Network(nn.Module, ABC):
         """Number of continuous derivatives; None when there are infinitely many."""
         return None
 
+    @property
+    def linear(self) -> bool:
+        """Whether the network is a linear function of its weights."""
+        return False
+
     def refined(self) -> Network | None:
         """A network with more parameters that is the same function, or None where there is none."""
         return None

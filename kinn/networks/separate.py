@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kinn.networks.held import Held
 from kinn.networks.jets import JetSpace
 from kinn.networks.kan import KAN
 from kinn.networks.mlp import MLP
 from kinn.networks.network import Network, Tape
+from kinn.networks.tensor_spline import TensorSpline
 from kinn.statement.errors import StatementError, suggest
 
 
@@ -70,6 +72,18 @@ class Separate(Network):
             start += part.n_parameters
         return torch.arange(start, start + part.n_parameters)
 
+    def part_of(self, output: int) -> tuple[Network, list[int]]:
+        """The part that an output belongs to, and the places of all its outputs."""
+        return next(pair for pair in zip(self._parts(), self.outputs, strict=True) if output in pair[1])
+
+    def holding(self, outputs: Iterable[int]) -> Separate | None:
+        """The same parts, those of `outputs` without weights that training could move; None where such a part has other outputs
+        too, or is not linear in its weights: these cannot be moved in one step."""
+        wanted, pairs = set(outputs), list(zip(self._parts(), self.outputs, strict=True))
+        if any(wanted & set(places) and not (part.linear and wanted >= set(places)) for part, places in pairs):
+            return None
+        return Separate([Held(part) if wanted >= set(places) else part for part, places in pairs], self.outputs)
+
     @property
     def smoothness(self) -> int | None:
         return min((part.smoothness for part in self._parts() if part.smoothness is not None), default=None)
@@ -95,10 +109,11 @@ def network_from(settings: dict[str, Any]) -> Network:
 
     Raises StatementError for a network of the user's own class, which only the user can build.
     """
-    makers = {"kan": KAN.from_settings, "mlp": MLP.from_settings, "separate": Separate.from_settings}
+    kinds: tuple[Any, ...] = (KAN, MLP, Separate, TensorSpline)
+    makers = dict(zip(("kan", "mlp", "separate", "tensor_spline"), kinds, strict=True))
     if settings["kind"] not in makers:
         raise StatementError(f"the stored network is a {settings.get('class')}; pass one as network=...")
-    return makers[settings["kind"]](settings)
+    return makers[settings["kind"]].from_settings(settings)
 
 
 def places_of(names: Iterable[str | tuple[str, ...]], owners: Sequence[str]) -> list[list[int]]:

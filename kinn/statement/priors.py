@@ -12,7 +12,7 @@ import sympy as sp
 
 from kinn.statement.errors import StatementError
 
-ORDERS = (2, 3, 4)  # of Gaussian fields, the first one to begin with
+ORDERS = (2, 3, 4, 6)  # of Gaussian fields, the first one to begin with
 
 
 def _positive(kind: str, what: str, value: Any) -> None:
@@ -25,9 +25,10 @@ class GaussianField:
     """A smooth random field: the energy of the local equation `(kappa^2 - Laplace)^(order / 2) s = white noise` of a Matern field.
 
     `length` is the distance at which values are correlated by about 0.1 (doi:10.1111/j.1467-9868.2011.00777.x), a number or
-    one per coordinate; None takes the extents of the mesh: a prior of smoothness alone. `deviation` is the standard deviation
-    of the field (of its logarithm where it has a bound), `order` the number of derivatives that the energy holds, 2 for fields
-    with kinks to 4 for very smooth ones. None estimates them from the data, by their evidence.
+    one per coordinate; `deviation` the standard deviation of the field (of its logarithm where it has a bound), `order` the number
+    of derivatives that the energy holds, 2 for fields with kinks to 6 for very smooth ones. None estimates them from the data, by
+    their evidence: a length from the extents of the mesh to a sixth of them, of a field that is a network the extents; its order
+    is 4 at most.
 
     Raises StatementError for a length or deviation that is not positive, and for another order.
 
@@ -46,7 +47,7 @@ class GaussianField:
         for what, value in (*(("length", one) for one in lengths), ("deviation", self.deviation)):
             _positive("GaussianField", what, value)
         if self.order is not None and self.order not in ORDERS:
-            raise StatementError(f"GaussianField has order={self.order!r}; give 2, 3 or 4, or None")
+            raise StatementError(f"GaussianField has order={self.order!r}; give 2, 3, 4 or 6, or None")
 
     @property
     def orders(self) -> tuple[int, ...]:
@@ -65,18 +66,27 @@ class GaussianField:
         `sum_k binomial(order, k) kappa^(2 order - 2 k) |D^k s|^2`, which is `((kappa^2 - Laplace)^(order / 2) s)^2` up to the
         boundary.
         """
+        found = []
+        for factor, counts in self.derivatives(lengths, dimension, order):
+            slope = (
+                s.diff(*((x, count) for x, count in zip(s.args, counts, strict=True) if count)) if any(counts) else s
+            )
+            found.append(factor * slope)
+        return found
+
+    def derivatives(
+        self, lengths: tuple[float, ...], dimension: int, order: int
+    ) -> list[tuple[float, tuple[int, ...]]]:
+        """The rows as derivatives (multi-indices) with their factors."""
         kappa, size = spectrum(order, dimension)
-        axes = list(zip(s.args, lengths, strict=True))
         found = []
         for k in range(order + 1):
-            factor = math.sqrt(size * math.comb(order, k)) * kappa ** (
-                order - k
-            )  # without size the variance would be 1 / size
-            for chosen in itertools.combinations_with_replacement(range(len(axes)), k):
-                counts = [chosen.count(axis) for axis in range(len(axes))]
+            # without size the variance would be 1 / size
+            factor = math.sqrt(size * math.comb(order, k)) * kappa ** (order - k)
+            for chosen in itertools.combinations_with_replacement(range(len(lengths)), k):
+                counts = tuple(chosen.count(axis) for axis in range(len(lengths)))
                 times = math.factorial(k) // math.prod(math.factorial(count) for count in counts)
-                slope = s.diff(*((axes[axis][0], count) for axis, count in enumerate(counts) if count)) if k else s
-                found.append(factor * math.sqrt(times) * math.prod(axes[axis][1] for axis in chosen) * slope)
+                found.append((factor * math.sqrt(times) * math.prod(lengths[axis] for axis in chosen), counts))
         return found
 
 

@@ -1,0 +1,154 @@
+"""What data determine, parameters and coefficient fields, moved by finite elements from where a network's physics are exact.
+
+Variable projection: a network's physics give way a little, and what data determine with them; those of elements do not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinn.formulations.data import Data
+from kinn.formulations.energy import expected
+from kinn.formulations.form import Form
+from kinn.formulations.prior import Priors, determined_by_data
+from kinn.formulations.unknowns import Unknowns
+
+NEAR = 0.1  # the error of a solution that steps are taken from
+LONGEST = 0.5  # a step, in logarithms or relative
+STEPS = 12  # in a row
+SETTLED = 0.1  # standard deviations: of fields, the step that is the last
+SLIGHT = 1e-14  # of a scaled matrix, where rounding made it indefinite
+WORSE = 1.5  # times the misfit before, or what noise makes: then half the step is taken
+
+
+@dataclass(frozen=True)
+class Settled:
+    """By how many standard deviations what data determine moved (inf where it could not), how many of these numbers data
+    determine, and whether the strength of a prior moved."""
+
+    shift: float
+    determined: float
+    changed: bool
+
+
+def begin(
+    data: Data,
+    priors: Priors,
+    form: Form,
+    candidates: Sequence[Unknowns],
+    n: int,
+    seed: int,
+    enough: Callable[[], bool],
+) -> bool:
+    """Coefficient fields by elements alone, as many as a round with `n` tests has, before any network is trained: whether these
+    could tell. All candidates get them."""
+    first, problem = candidates[0], data.problem
+    if not (problem.identified and problem.observations):
+        return False
+    form.blocks(first, n, seed)
+    settled = settle(data, priors, form, first, 0.0, enough)
+    if settled is None or math.isinf(settled.shift):
+        return False
+    columns = determined_by_data(first)
+    for candidate in candidates[1:]:
+        _assign(candidate, columns, first.vector()[columns])
+    return True
+
+
+def settle(
+    data: Data, priors: Priors, form: Form, unknowns: Unknowns, estimate: float | None, enough: Callable[[], bool]
+) -> Settled | None:
+    """Move what data determine to the best values that finite elements see from a solution with a small `estimate` of its error;
+    strengths of priors follow the evidence of the data. None where elements do not have the whole statement.
+    """
+    columns, nothing = determined_by_data(unknowns), Settled(math.inf, float(len(unknowns.free)), False)
+    near = estimate is not None and estimate <= NEAR
+    fields = bool(unknowns.problem.identified)
+    if not data.problem.observations or not len(columns) or not (near or fields):
+        return nothing
+    found = form.influence(unknowns)
+    if found is None:
+        return None
+    sigma, own = np.concatenate(data.sigmas), np.concatenate(data.residuals(unknowns))
+    near = near and (not fields or unknowns.holding_fields() is not None)
+    moved, misfit, last, determined, changed = unknowns.copy(), math.inf, None, float(len(unknowns.free)), False
+    for _ in range(STEPS if near else 1):
+        slopes, misfits = found.slopes / sigma[:, None], (own + found.changes) / sigma
+        if last is not None and misfits @ misfits > WORSE * max(misfit, len(misfits)):
+            start, step = last
+            last = start, step / 4
+            _assign(moved, columns, start + step / 4)
+        else:
+            if fields:
+                determined, changed = priors.settle(moved, slopes, misfits)
+            if not near:
+                return Settled(math.inf, determined, changed)
+            misfit, start = float(misfits @ misfits), moved.vector()[columns]
+            step = _step(priors, moved, slopes, misfits).to(start)
+            part = _part(priors, moved, columns, step)
+            last = start, part * step
+            _assign(moved, columns, start + part * step)
+            size = float(np.linalg.norm(slopes @ step.cpu().double().numpy())) / math.sqrt(max(determined, 1.0))
+            # elements alone would add their own error: the next round goes on from the network
+            if enough() or part == 1.0 and (not fields or size < SETTLED):
+                break
+        if (found := form.influence(unknowns, moved, found.state)) is None:
+            return None
+    way = (moved.vector() - unknowns.vector())[columns].cpu().double().numpy()
+    _assign(unknowns, columns, moved.vector()[columns])
+    shift = float(np.linalg.norm(slopes @ way))
+    return Settled(shift / math.sqrt(max(determined, 1.0)) if fields else shift, determined, changed)
+
+
+def _assign(unknowns: Unknowns, columns: Tensor, values: Tensor) -> None:
+    theta = unknowns.vector()
+    theta[columns] = values
+    unknowns.assign(theta)
+
+
+def _step(priors: Priors, unknowns: Unknowns, slopes: np.ndarray, misfits: np.ndarray) -> Tensor:
+    """(q,): to the smallest sum of squared misfits and energies."""
+    if not priors.energies:
+        units = np.maximum(np.linalg.norm(slopes, axis=0), 1e-300)
+        return torch.from_numpy(-np.linalg.lstsq(slopes / units, misfits, rcond=1e-7)[0] / units)
+    scale, root = information_root(priors, unknowns, slopes)
+    toward = priors.form(unknowns)[2] + torch.from_numpy(slopes.T @ misfits)
+    return -scale * torch.cholesky_solve((scale * toward)[:, None], root)[:, 0]
+
+
+def information_root(priors: Priors, unknowns: Unknowns, slopes: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Scales s (q,) and a lower triangle L (q, q): `diag(s) H diag(s) = L L'` with H what standardized data, which change by `slopes`
+    (n, q), and priors say of all that data determine."""
+    jacobian = torch.from_numpy(slopes)
+    matrix = jacobian.T @ jacobian + priors.form(unknowns)[1]
+    scale, slight = matrix.diagonal().clamp_min(1e-300).rsqrt(), SLIGHT
+    scaled, unit = matrix * scale[:, None] * scale, torch.eye(len(matrix), dtype=matrix.dtype)
+    root, info = torch.linalg.cholesky_ex(scaled)
+    while bool(info > 0) and slight < 1:
+        root, info = torch.linalg.cholesky_ex(scaled + slight * unit)
+        slight *= 10
+    return scale, root
+
+
+def _part(priors: Priors, unknowns: Unknowns, columns: Tensor, step: Tensor) -> float:
+    """What part of a step is not too long."""
+    symbols, count = unknowns.problem.parameters.values(), len(unknowns.free)
+    ratios = [1e-300]
+    for symbol, now, change in zip(symbols, unknowns.free.tolist(), step[len(step) - count :].tolist(), strict=True):
+        # of a number that is guessed to be zero nothing is known
+        size = max(abs(now), abs(symbol.guess)) if symbol.guess else math.inf
+        ratios.append(abs(change) / (1.0 if symbol.transform != "identity" else size))
+    trial, start = unknowns.copy(), unknowns.vector()[columns]
+    _assign(trial, columns, start + step)
+    for energy in priors.energies:
+        known = expected(energy.component)
+        if known.bounded or known.guess:
+            change = float((energy.values(trial) - energy.values(unknowns)).abs().max())
+            ratios.append(change / (1.0 if known.bounded else abs(known.guess or 1.0)))
+    return min(1.0, LONGEST / max(ratios))

@@ -1,0 +1,106 @@
+"""Tensor splines: jets, Jacobians, energies without boundaries, and what stands still while a network trains."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import gamma, kv
+
+import kinn
+from kinn.bases import BSpline
+from kinn.formulations.spline_energy import energy_matrix
+from kinn.networks import KAN, JetSpace, Separate, Tape, TensorSpline, network_from
+from kinn.solver import plan
+from kinn.statement.priors import GaussianField
+
+SPACE = JetSpace.of([(2, 0), (1, 1), (0, 3)], 2)
+AT = torch.rand(7, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64) * 2 - 1
+
+
+def filled(spline):
+    with torch.no_grad():
+        spline.weight.copy_(torch.randn(spline.weight.shape, generator=torch.Generator().manual_seed(1)))
+    return spline
+
+
+def test_jets_are_those_of_sums_of_products():
+    spline = filled(TensorSpline(2, 2, basis=BSpline(5, 3)))
+    weight = spline.weight.detach().reshape(2, 8, 8)
+    one, two = (spline.basis.derivatives(AT[:, axis], 3) for axis in (0, 1))
+    jets = spline.jets(AT, SPACE)
+    for place, (i, j) in enumerate(SPACE.indices):
+        expected = torch.einsum("oab,na,nb->no", weight, one[i], two[j])
+        assert torch.allclose(jets[place], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_an_axis_that_it_does_not_depend_on_has_no_slope():
+    spline = filled(TensorSpline(2, 1, axes=(1,), basis=BSpline(3, 4)))
+    jets = spline.jets(AT, SPACE)
+    assert torch.equal(jets[SPACE.position[1, 0]], torch.zeros(7, 1, dtype=torch.float64))
+    assert torch.allclose(jets[0], spline.basis.derivatives(AT[:, 1], 0)[0] @ spline.weight.detach().T)
+
+
+def test_the_tape_has_the_derivatives_in_all_weights():
+    spline, tape = filled(TensorSpline(2, 2, basis=BSpline(3, 2))), Tape()
+    adjoint = torch.randn(len(SPACE.indices), 7, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    spline.jets(AT, SPACE, tape)
+    found = tape.jacobian([adjoint])
+    for n in range(7):
+        own = torch.autograd.grad((adjoint[:, n] * spline.jets(AT, SPACE)[:, n]).sum(), spline.weight)[0]
+        assert torch.allclose(found[n], own.flatten(), rtol=1e-12, atol=1e-12)
+
+
+def test_a_coarser_spline_is_the_same_function():
+    spline = TensorSpline(2, 1, basis=BSpline(4, 6))
+    coarse, matrix = spline.coarser()
+    filled(coarse)
+    with torch.no_grad():
+        spline.weight.copy_((coarse.weight.flatten() @ matrix).reshape(1, -1))
+    assert torch.allclose(spline.jets(AT, SPACE), coarse.jets(AT, SPACE), rtol=1e-10, atol=1e-10)
+    assert TensorSpline(2, 1, basis=BSpline(4, 3)).coarser() is None
+
+
+def test_it_is_stored_by_its_settings():
+    spline = TensorSpline(3, 2, axes=(0, 2), basis=BSpline(4, 3))
+    again = network_from(spline.settings())
+    assert again.settings() == spline.settings() and again.weight.shape == spline.weight.shape
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_the_energy_is_that_of_a_matern_field_without_boundaries(order):
+    """The covariance of the field at points, also at edges, is the Matern one of deviation 1 (doi:10.1111/j.1467-9868.2011.00777.x)."""
+    prior, length, basis = GaussianField(), 0.5, BSpline(6, 24)
+    energy = energy_matrix(basis, (0.5, 0.5), prior.derivatives((length, length), 2, order)) / length**2
+    points = torch.tensor([[-1.0, -1.0], [-1.0, 0.0], [0.0, 0.0], [0.2, 0.1], [-0.8, -1.0]], dtype=torch.float64)
+    local, place = TensorSpline(2, 1, basis=basis)._products(points[None], JetSpace.of([], 2))
+    values = torch.zeros(5, len(energy), dtype=torch.float64).scatter(1, place, local[0])
+    covariance = values @ torch.linalg.solve(energy, values.T)
+    distance = torch.cdist(points, points).numpy() * 0.5
+    nu = order - 1
+    z = np.maximum(np.sqrt(8 * nu) * distance / length, 1e-12)
+    matern = 2 ** (1 - nu) / gamma(nu) * z**nu * kv(nu, z)
+    assert np.abs(covariance.numpy() - matern).max() < 0.03
+
+
+def test_what_is_held_has_no_weights_and_follows_the_other():
+    spline, kan = filled(TensorSpline(2, 1, basis=BSpline(3, 2))), KAN([2, 3, 1])
+    both = Separate([kan, spline], [[1], [0]])
+    held = both.holding([0])
+    assert held.n_parameters == kan.n_parameters
+    assert torch.equal(held.jets(AT, SPACE), both.jets(AT, SPACE))
+    with torch.no_grad():
+        spline.weight.mul_(2.0)
+    assert torch.equal(held.jets(AT, SPACE), both.jets(AT, SPACE))
+    assert both.holding([1]) is None  # a KAN is not linear in its weights
+    assert Separate([KAN([2, 3, 2])], [[0, 1]]).holding([0]) is None
+
+
+def test_a_coefficient_of_the_domain_or_of_a_plane_side_is_a_tensor_spline_by_default():
+    mesh = kinn.Mesh.box((0, 0), (1, 1))
+    u, k, q = kinn.Field("u", mesh), kinn.Field("k", mesh, guess=1.0, lower=0), kinn.Field("q", mesh, on="left")
+    conditions = [kinn.Neumann(k * kinn.grad(u), q, on="left"), kinn.Dirichlet(u, 0, on="right")]
+    data = [kinn.Observations(u, [[0.3, 0.4]], [0.1], sigma=0.01)]
+    problem = kinn.Problem(mesh, {"heat": -kinn.div(k * kinn.grad(u)) - 1}, conditions, data)
+    text = plan(problem).network_text
+    assert text.count("tensor spline") == 2
+    assert text.endswith("70 weights")  # along the side alone
+    assert "tensor spline" not in plan(problem, network="kan").network_text
