@@ -154,7 +154,7 @@ def test_a_run_that_goes_on_is_the_run_that_never_ended(name, tmp_path, monkeypa
     whole = solve(build(), **options)
     part = solve(build(), checkpoint=tmp_path, **{**options, "steps": math.ceil(0.6 * options["steps"])})
     assert part.result.steps < whole.result.steps
-    document = hashed_file.read(tmp_path / checkpoints.NAME, build(), checkpoints.KIND, 1, "")[1]
+    document = hashed_file.read(tmp_path / checkpoints.NAME, build(), checkpoints.KIND, checkpoints.FORMAT, "")[1]
     assert 0 < document["steps"] < part.result.steps  # it goes on from the middle
     assert_equal(whole, solve(build(), resume=tmp_path, **options))
 
