@@ -13,7 +13,7 @@ import kinn
 from benchmarks import kept
 from benchmarks.conditions import ROOT, conditions, write_table
 from benchmarks.runs import finite, solve, thinned
-from benchmarks.suite import INVERSE, Case, selected
+from benchmarks.suite import WITH_DATA, Case, selected
 from kinn.problem_file import ProblemFile
 from kinn.report.errors import Comparison
 
@@ -24,7 +24,7 @@ def run(seed: int, problems: str | None, threads: int, within: float, limit: flo
     """One run of the network and one of `kinn.fem.identify` for each inverse problem; returns the table."""
     torch.set_num_threads(threads)
     where = {**conditions(threads), "seed": seed, "within": within, "limit": limit}
-    for case in selected(INVERSE, problems):
+    for case in selected(WITH_DATA, problems):
         seconds = within * case.time_limit if limit is None else min(limit, case.time_limit)
         record = thinned(solve(case.problem, seed, threads, seconds, case.tolerance), history=False)
         kept.keep("identified", case, {"conditions": where, "network": record, "elements": elements(case)}, folder)
@@ -50,7 +50,7 @@ def elements(case: Case) -> dict[str, Any]:
 def table(folder: Path) -> str:
     """The table of the results in a folder, written there too."""
     entries = kept.read("identified", folder)
-    rows = [row for case, entry in kept.listed(INVERSE, entries) for row in table_rows(case, entry)]
+    rows = [row for case, entry in kept.listed(WITH_DATA, entries) for row in table_rows(case, entry)]
     title = "Identified by networks and by finite elements with least squares"
     return write_table("identified", title, HEADER, rows, kept.notes(entries), folder)
 

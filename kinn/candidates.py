@@ -7,22 +7,25 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import sympy as sp
 import torch
 from torch import nn
 
-from kinn.bases import Chebyshev
+from kinn.bases import BSpline, Chebyshev
 from kinn.formulations.choice import Choice
 from kinn.formulations.integrals import pointwise
 from kinn.formulations.program import Program
 from kinn.formulations.trial import Trial
 from kinn.networks import KAN, MLP, ModuleNetwork, Network, Separate, TensorSpline, places_of
 from kinn.statement.errors import StatementError, suggest
+from kinn.statement.fields import FieldComponent
 from kinn.statement.problem import Problem
 
 NETWORKS = ("kan", "mlp")
 CANDIDATES = 5
 # Nodes of the hidden layers; WIDER for three components and more: half the error of elastic_bracket_3d in equal seconds.
 HIDDEN, WIDER, MLP_HIDDEN = 5, 8, 22
+FINEST = {1: 4096, 2: 256, 3: 40}  # cells along each axis of splines for fields without derivatives
 
 
 def candidates(
@@ -42,7 +45,7 @@ def candidates(
     hidden = HIDDEN if len(problem.components) < 3 else WIDER
     splines = _splines(problem, network, trial)
     made = [
-        [TensorSpline(d, len(own), splines[name]) for _ in range(CANDIDATES)]
+        [TensorSpline(d, len(own), *splines[name]) for _ in range(CANDIDATES)]
         if name in splines
         else _made(one, d, len(own), len(networks) * seed + part, few_inputs, hidden)
         for part, ((name, one), own) in enumerate(zip(networks.items(), places, strict=True))
@@ -55,7 +58,8 @@ def candidates(
             smooth = Trial.of(problem).with_layers(problem, trial.layers)
             return candidates(problem, network, smooth, seed, dtype, device)
     found: list[Network] = []
-    for k in range(max(map(len, made))):
+    # splines begin as they are, whatever the seed
+    for k in range(1 if len(splines) == len(networks) else max(map(len, made))):
         parts = [
             _checked(some[k % len(some)], d, len(own), len(few), few_inputs)
             for some, own, few in zip(made, places, plain, strict=True)
@@ -73,18 +77,29 @@ def _groups(problem: Problem, network: Any) -> list[tuple[str, ...]]:
     return [shared, *((name,) for name in problem.fields if name in alone)]
 
 
-def _splines(problem: Problem, network: Any, trial: Trial) -> dict[tuple[str, ...], tuple[int, ...]]:
-    """The groups of fields that are tensor splines by default, with the axes that these depend on: unknown coefficients of the
-    whole domain, or of a plane side."""
+Spline = tuple[tuple[int, ...], BSpline | None]
+
+
+def _splines(problem: Problem, network: Any, trial: Trial) -> dict[tuple[str, ...], Spline]:
+    """The groups of fields that tensor splines stand for by default, with the axes that these depend on: unknown coefficients of the
+    whole domain, or of a plane side; and all fields where no derivative of one is stated, as finely as the mesh is."""
     mesh, d, found = problem.mesh, problem.mesh.dimension, {}
-    if network is not None or not trial.enriched or trial.n_inputs(d) != d:
+    if network is not None or trial.n_inputs(d) != d:
         return {}
-    for component in problem.identified if len(problem.fields) > len(problem.identified) else ():
+    nodes = {node for row in problem.rows for node in row.expression.atoms(sp.Derivative, FieldComponent)}
+    if (
+        d <= 3
+        and not (problem.conditions or problem.parameters or problem.observations)
+        and not any(isinstance(node, sp.Derivative) and node.atoms(FieldComponent) for node in nodes)
+    ):
+        cells = min(max(round(len(mesh.nodes) ** (1 / d)) - 1, 1), FINEST[d])
+        return dict.fromkeys(_groups(problem, network), (tuple(range(d)), BSpline(1, cells)))
+    for component in problem.identified if trial.enriched and len(problem.fields) > len(problem.identified) else ():
         facets = mesh.facets_of(component.on) if component.on else slice(None)
         corners = np.asarray(mesh.skfem.p)[:, np.asarray(mesh.skfem.facets)[:, facets]].reshape(d, -1)
         axes = tuple(np.flatnonzero(np.ptp(corners, axis=1) > 1e-9 * mesh.scale).tolist())
         if len(axes) == d - bool(component.on) and len(axes) <= 3:
-            found[component.field,] = axes
+            found[component.field,] = axes, None
     return found
 
 

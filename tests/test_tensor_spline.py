@@ -2,15 +2,21 @@
 
 import numpy as np
 import pytest
+import sympy as sp
 import torch
+from scipy.interpolate import RegularGridInterpolator
 from scipy.special import gamma, kv
 
 import kinn
 from kinn.bases import BSpline
+from kinn.formulations import unknowns
 from kinn.formulations.spline_energy import energy_matrix
+from kinn.formulations.system import System
 from kinn.networks import KAN, JetSpace, Separate, Tape, TensorSpline, network_from
+from kinn.optimize.damping import Quadratic, diagonal_of, scaled
 from kinn.solver import plan
 from kinn.statement.priors import GaussianField
+from kinn.training import Training
 
 SPACE = JetSpace.of([(2, 0), (1, 1), (0, 3)], 2)
 AT = torch.rand(7, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64) * 2 - 1
@@ -20,6 +26,10 @@ def filled(spline):
     with torch.no_grad():
         spline.weight.copy_(torch.randn(spline.weight.shape, generator=torch.Generator().manual_seed(1)))
     return spline
+
+
+def coordinates_of(mesh) -> tuple[sp.Symbol, ...]:
+    return mesh.coordinates
 
 
 def test_jets_are_those_of_sums_of_products():
@@ -51,7 +61,9 @@ def test_the_tape_has_the_derivatives_in_all_weights():
 
 def test_a_coarser_spline_is_the_same_function():
     spline = TensorSpline(2, 1, basis=BSpline(4, 6))
-    coarse, matrix = spline.coarser()
+    found = spline.coarser()
+    assert found is not None
+    coarse, matrix = found
     filled(coarse)
     with torch.no_grad():
         spline.weight.copy_((coarse.weight.flatten() @ matrix).reshape(1, -1))
@@ -85,13 +97,49 @@ def test_what_is_held_has_no_weights_and_follows_the_other():
     spline, kan = filled(TensorSpline(2, 1, basis=BSpline(3, 2))), KAN([2, 3, 1])
     both = Separate([kan, spline], [[1], [0]])
     held = both.holding([0])
-    assert held.n_parameters == kan.n_parameters
+    assert held is not None and held.n_parameters == kan.n_parameters
     assert torch.equal(held.jets(AT, SPACE), both.jets(AT, SPACE))
     with torch.no_grad():
         spline.weight.mul_(2.0)
     assert torch.equal(held.jets(AT, SPACE), both.jets(AT, SPACE))
     assert both.holding([1]) is None  # a KAN is not linear in its weights
     assert Separate([KAN([2, 3, 2])], [[0, 1]]).holding([0]) is None
+
+
+def test_sparse_normal_equations_are_the_dense_ones(monkeypatch):
+    """Of k cos(9 x y) = sin(3 x), where each of 100 weights acts on a few points."""
+    mesh = kinn.Mesh.box((0, 0), (1, 1), cells=9)
+    x, y = coordinates_of(mesh)
+    k = kinn.Field("k", mesh, guess=0.5)
+    problem = kinn.Problem(mesh, {"p": k * sp.cos(9 * x * y) - sp.sin(3 * x)})
+    kept: list[System] = []
+    monkeypatch.setattr(Training, "_system", lambda *a, of=Training._system: kept.append(of(*a)) or kept[-1])
+    kinn.solve(problem, steps=1, progress=False)
+    loss, gram, gradient = kept[0].normal_equations()
+    monkeypatch.setattr(unknowns, "LARGEST_DENSE", 50)
+    assert kept[0].normal_equations()[0] == pytest.approx(loss, rel=1e-14)
+    _, thin, slope = kept[0].normal_equations()
+    assert thin.is_sparse and torch.allclose(thin.to_dense(), gram, rtol=1e-12, atol=1e-15)
+    assert torch.allclose(slope, gradient, rtol=1e-12, atol=1e-15)
+    root = diagonal_of(gram).rsqrt()
+    assert torch.equal(diagonal_of(thin.coalesce()), diagonal_of(thin))
+    one, other = (Quadratic(scaled(matrix, root), gradient * root).step(1e-3) for matrix in (gram, thin))
+    assert one is not None and other is not None
+    assert torch.allclose(one[0], other[0], rtol=1e-9, atol=1e-12) and one[1] == pytest.approx(other[1], rel=1e-9)
+
+
+def test_a_field_without_derivatives_is_found_at_every_place():
+    """k Laplace(T) + F = 0: nothing ties one place to the next."""
+    mesh = kinn.Mesh.box((0, 0), (2, 2), cells=20)
+    x, y = coordinates_of(mesh)
+    k = kinn.Field("k", mesh, guess=0.5)
+    values = np.random.default_rng(0).uniform(0, 1, (21, 21))
+    curvature = 1.0 + x + sp.cos(3 * y)
+    table = RegularGridInterpolator((np.linspace(0, 2, 21),) * 2, values)
+    image = kinn.Coefficient("image", mesh, lambda x, y: table((np.asarray(x), np.asarray(y))))
+    solution = kinn.solve(kinn.Problem(mesh, {"p": (k - image) * curvature}), time_limit=30, progress=False)
+    nodes = np.stack(np.meshgrid(*(np.linspace(0, 2, 21),) * 2, indexing="ij"), -1).reshape(-1, 2)
+    assert np.abs(solution(nodes) - values.ravel()).max() < 1e-10
 
 
 def test_a_coefficient_of_the_domain_or_of_a_plane_side_is_a_tensor_spline_by_default():

@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from kinn.formulations.program import Program
@@ -21,14 +23,15 @@ PANEL = 96  # columns of the Jacobian at least: a matrix product of fewer is slo
 
 def chunk_size(unknowns: Unknowns) -> int:
     """How many points are taken at once."""
-    return max(256, min(8192, CHUNK_ENTRIES // max(unknowns.size, 1)))
+    return 8192 if unknowns.sparse else max(256, min(8192, CHUNK_ENTRIES // max(unknowns.size, 1)))
 
 
 @dataclass
 class NormalEquations:
     """`J'J`, `J'r` and `r'r` of a sum of squares, filled chunk by chunk: memory P^2 whatever the number of rows.
 
-    `sharp` asks for J itself where a block has an approximation of it that takes less time.
+    `sharp` asks for J itself where a block has an approximation of it that takes less time. The matrix is sparse where the
+    Jacobians are.
     """
 
     gram: Tensor
@@ -39,22 +42,39 @@ class NormalEquations:
     @staticmethod
     def zeros(unknowns: Unknowns, sharp: bool = True) -> NormalEquations:
         like, size = unknowns.free, unknowns.size
-        return NormalEquations(like.new_zeros(size, size), like.new_zeros(size), sharp=sharp)
+        none = np.zeros((2, 0), dtype=np.int64), like.new_zeros(0), size
+        gram = _sparse(*none) if unknowns.sparse else like.new_zeros(size, size)
+        return NormalEquations(gram, like.new_zeros(size), sharp=sharp)
 
     def complete(self) -> NormalEquations:
         """Mirror what `add` left out; to be called once, at the end."""
-        self.gram = self.gram.triu() + self.gram.triu(1).T
+        if not self.gram.is_sparse:
+            self.gram = self.gram.triu() + self.gram.triu(1).T
         return self
 
     def add(self, rows: Tensor, jacobian: Tensor) -> None:
+        self.gradient += jacobian.T @ rows
+        self.loss += (rows @ rows).item()
+        if jacobian.is_sparse:
+            (row, column), values = jacobian.coalesce().indices().cpu().numpy(), jacobian.coalesce().values()
+            known = sparse.csr_array((values.cpu().numpy(), (row, column)), shape=tuple(jacobian.shape))
+            found = (known.T @ known).tocoo()
+            self.gram = self.gram + _sparse(
+                np.stack(found.coords), torch.from_numpy(found.data).to(rows), len(self.gram)
+            )
+            return
         # J'J is symmetric: panels of rows from the diagonal on, which `complete` mirrors
         size = jacobian.shape[1]
         width = max(PANEL, -(-size // 4))
         for start in range(0, size, width):
             panel = jacobian[:, start : start + width]
             self.gram[start : start + width, start:].addmm_(panel.T, jacobian[:, start:])
-        self.gradient.addmv_(jacobian.T, rows)
-        self.loss += (rows @ rows).item()
+
+
+def _sparse(places: np.ndarray, values: Tensor, size: int) -> Tensor:
+    """The sparse matrix (size, size) with `values` (k,) at `places` (2, k)."""
+    indices = torch.from_numpy(places.astype(np.int64)).to(values.device)
+    return torch.sparse_coo_tensor(indices, values, (size, size), check_invariants=False)
 
 
 class Block(ABC):
@@ -211,7 +231,7 @@ class PointBlock(RowBlock):
         make them.
         """
         n = len(self.x[part])
-        tape = Tape()
+        tape = Tape(unknowns.sparse)
         with torch.enable_grad():
             free = unknowns.free[:, None].expand(-1, n).clone().requires_grad_()
             rows = self.rows(unknowns, part, unknowns.parameters(free), tape)

@@ -33,9 +33,10 @@ class Priors:
 
     @staticmethod
     def of(problem: Problem, surrogate: Surrogate) -> Priors:
-        """Energies with the strengths that the deviations or the amplitudes of the fields suggest."""
+        """Energies with the strengths that the deviations or the amplitudes of the fields suggest; none without data: then equations
+        alone determine the fields."""
         found = []
-        for component in problem.identified:
+        for component in problem.identified if problem.observations else ():
             prior = expected(component).prior
             amplitude = float(surrogate.amplitude[problem.index(component)])
             deviation = prior.deviation or amplitude

@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from kinn.formulations.surrogate import Surrogate
-from kinn.networks import Separate
+from kinn.networks import Separate, TensorSpline
 from kinn.statement.problem import Problem
+
+LARGEST_DENSE = 2500  # unknowns
 
 
 @dataclass
@@ -47,6 +49,12 @@ class Unknowns:
     @property
     def size(self) -> int:
         return self.surrogate.network.n_parameters + len(self.free)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether each residual depends on few of so many unknowns that Jacobians are better sparse matrices."""
+        network = self.surrogate.network
+        return isinstance(network, TensorSpline) and network.n_parameters > LARGEST_DENSE and not len(self.free)
 
     def vector(self) -> Tensor:
         return torch.cat([parameters_to_vector(self.surrogate.network.parameters()).detach(), self.free])

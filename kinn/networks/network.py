@@ -16,10 +16,12 @@ class Tape:
     """Notes what each layer put out, so that adjoints of all points at once become per-point Jacobians.
 
     Points do not interact, hence the gradient of `r.sum()` with respect to a layer's output (m, n, o) holds every point's
-    adjoint G, and the layer itself knows how its weights enter: `jacobian(G)` is (n, weights of the layer).
+    adjoint G, and the layer itself knows how its weights enter: `jacobian(G)` is (n, weights of the layer), a sparse matrix
+    where the tape asks for one of a layer that has it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sparse: bool = False) -> None:
+        self.sparse = sparse
         self.outputs: list[Tensor] = []
         self._jacobians: list[Callable[[Tensor], Tensor]] = []
 

@@ -52,7 +52,8 @@ class TensorSpline(Network):
         output = torch.einsum("mnl,onl->mno", local, weight[:, place])
         if tape is None:
             return output
-        return tape.record(output, lambda adjoint: self._jacobian(adjoint, local, place))
+        jacobian = self._sparse_jacobian if tape.sparse else self._jacobian
+        return tape.record(output, lambda adjoint: jacobian(adjoint, local, place))
 
     def _products(self, inputs: Tensor, space: JetSpace) -> tuple[Tensor, Tensor]:
         """Jets (m, n, l) of the products that are not zero at each point, and their numbers (n, l)."""
@@ -72,6 +73,14 @@ class TensorSpline(Network):
         found = torch.einsum("mno,mnl->nol", adjoint, local)
         whole = found.new_zeros(len(place), *self.weight.shape)
         return whole.scatter_(2, place[:, None].expand_as(found), found).flatten(1)
+
+    def _sparse_jacobian(self, adjoint: Tensor, local: Tensor, place: Tensor) -> Tensor:
+        found, (outputs, count) = torch.einsum("mno,mnl->nol", adjoint, local), self.weight.shape
+        columns = place[:, None] + count * torch.arange(outputs, device=place.device)[:, None]
+        rows = torch.arange(len(place), device=place.device)[:, None, None].expand_as(columns)
+        indices = torch.stack([rows.flatten(), columns.flatten()])
+        size = len(place), outputs * count
+        return torch.sparse_coo_tensor(indices, found.flatten(), size, check_invariants=False)
 
     def coarser(self) -> tuple[TensorSpline, Tensor] | None:
         """A spline on cells of twice the size, zero at first, and the matrix (P_coarse, P) that turns its weights into those of the

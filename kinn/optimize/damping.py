@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from scipy import sparse
+from scipy.sparse.linalg import splu
 from torch import Tensor
 
 
@@ -12,7 +14,7 @@ from torch import Tensor
 class Quadratic:
     """The model `loss(theta + D p) = loss + 2 g.p + |R p|^2` of a sum of squares, its columns scaled by D.
 
-    `triangle` is R of a QR factorization of the scaled Jacobian (P, P) or None, `gram` is `R'R`; `gradient` is g (P,).
+    `gram` may be a sparse matrix. `triangle` is R of a QR factorization of the scaled Jacobian (P, P) or None, `gram` is `R'R`; `gradient` is g (P,).
     """
 
     gram: Tensor
@@ -22,6 +24,8 @@ class Quadratic:
 
     def step(self, damping: float) -> tuple[Tensor, float] | None:
         """Minimizer of the model plus `damping |p|^2` and the decrease that the model promises; None if not positive definite."""
+        if self.gram.is_sparse:
+            return self._sparse_step(damping)
         identity = torch.eye(len(self.gradient), dtype=self.gradient.dtype, device=self.gradient.device)
         if self.triangle is not None and self.projected is not None:
             # orthogonal factorization keeps the digits that forming R'R would lose
@@ -38,3 +42,35 @@ class Quadratic:
             return None
         curvature = step @ (self.gram @ step) if self.triangle is None else (self.triangle @ step).square().sum()
         return step, -(2 * step @ self.gradient + curvature).item()
+
+    def _sparse_step(self, damping: float) -> tuple[Tensor, float] | None:
+        (rows, columns), values = self.gram.coalesce().indices().cpu(), self.gram.coalesce().values().cpu()
+        matrix = sparse.csc_array((values.numpy(), (rows.numpy(), columns.numpy())), shape=tuple(self.gram.shape))
+        damped = sparse.csc_array(matrix + damping * sparse.eye_array(matrix.shape[0]))
+        try:
+            found = splu(damped, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        except RuntimeError:  # singular
+            return None
+        step = torch.from_numpy(-found.solve(self.gradient.cpu().double().numpy())).to(self.gradient)
+        if not torch.isfinite(step).all():
+            return None
+        return step, -(2 * step @ self.gradient + step @ (self.gram @ step)).item()
+
+
+def diagonal_of(gram: Tensor) -> Tensor:
+    """The diagonal (P,) of a matrix that may be sparse."""
+    if not gram.is_sparse:
+        return gram.diagonal().clone()
+    gram = gram.coalesce()
+    own = gram.indices()[0] == gram.indices()[1]
+    return gram.values().new_zeros(len(gram)).index_copy(0, gram.indices()[0, own], gram.values()[own])
+
+
+def scaled(gram: Tensor, root: Tensor) -> Tensor:
+    """`diag(root) gram diag(root)`."""
+    if not gram.is_sparse:
+        return gram * root[:, None] * root
+    gram = gram.coalesce()
+    rows, columns = gram.indices()
+    values = gram.values() * root[rows] * root[columns]
+    return torch.sparse_coo_tensor(gram.indices(), values, gram.shape, check_invariants=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kinn.optimize.damping import Quadratic
+from kinn.optimize.damping import Quadratic, diagonal_of, scaled
 from kinn.optimize.least_squares import LeastSquares
 
 # Steps with an approximate J are made until one lowers the loss by less than `SLOW` (natural logarithm). The next one then has
@@ -63,11 +63,11 @@ class LevenbergMarquardt:
             loss, gram, gradient = system.loss(), triangle[0].T @ triangle[0], triangle[0].T @ triangle[1]
         if not (math.isfinite(loss) and torch.isfinite(gradient).all()):
             return loss, None
-        diagonal = gram.diagonal().clone()
+        diagonal = diagonal_of(gram)
         self.scale = diagonal if self.scale is None else torch.maximum(0.9 * self.scale, diagonal)
         root = self.scale.clamp_min(1e-28 * self.scale.max().item() + 1e-300).rsqrt()
         model = Quadratic(
-            gram * root[:, None] * root,
+            scaled(gram, root),
             gradient * root,
             None if triangle is None else triangle[0] * root,
             None if triangle is None else triangle[1],
