@@ -1,4 +1,4 @@
-"""`python -m benchmarks engine | figures | scales | networks | coverage | identified`: measure, print a table, write JSON and markdown."""
+"""`python -m benchmarks engine | figures | scales | networks | coverage | bands | identified`: measure, print a table, write JSON and markdown."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks import coverage, engine, figures, identified, networks, scales
+from benchmarks import bands, coverage, engine, figures, identified, networks, scales
 from benchmarks.conditions import RESULTS
-from benchmarks.suite import COVERAGE, GROUPS
+from benchmarks.suite import BANDS, COVERAGE, GROUPS
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure kinn; results go to benchmarks/results.")
 
@@ -94,6 +94,22 @@ def coverage_command(
 ) -> None:
     """Deviations of identified parameters over draws of the noise; each problem's results replace its earlier ones."""
     print(coverage.run(draws, problems, threads, limit, _folder(output, limit)))
+
+
+@app.command("bands")
+def bands_command(
+    draws: Annotated[int, typer.Option(help="Draws 1, 2, ... of the noise.", min=1)] = 10,
+    problems: Annotated[
+        str | None,
+        typer.Option(help=f"Of {', '.join(case.problem for case in BANDS)}, separated by commas; all by default."),
+    ] = None,
+    threads: Threads = 2,
+    within: Within = 0.97,
+    limit: Limit = None,
+    output: Output = RESULTS,
+) -> None:
+    """Errors and bands of unknown fields over draws of the noise; each problem's results replace its earlier ones."""
+    print(bands.run(draws, problems, threads, within, limit, _folder(output, limit)))
 
 
 @app.command("identified")

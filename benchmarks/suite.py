@@ -126,6 +126,12 @@ ONE_EACH = tuple(case for case in CASES if case.name == case.problem)
 COVERAGE = tuple(
     case for case in ONE_EACH if case.name in ("inverse_conductivity", "inverse_youngs_modulus", "inverse_inclusion")
 )
+# Those with an unknown field, and the same option.
+BANDS = tuple(
+    case
+    for case in INVERSE
+    if case.name in ("inverse_source", "inverse_heat_flux", "inverse_poisson_coefficient", "inverse_grf_conductivity")
+)
 GROUPS = {"smooth": SMOOTH, "inverse": INVERSE, "meshes": (LSHAPE, *MESHES)}
 UNITS = {"length": 1e3, "size": 1e-4, "shift": 100.0}
 

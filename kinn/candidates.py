@@ -13,12 +13,16 @@ from torch import nn
 
 from kinn.bases import BSpline, Chebyshev
 from kinn.formulations.choice import Choice
+from kinn.formulations.energy import expected
 from kinn.formulations.integrals import pointwise
 from kinn.formulations.program import Program
 from kinn.formulations.trial import Trial
 from kinn.networks import KAN, MLP, ModuleNetwork, Network, Separate, TensorSpline, places_of
+from kinn.networks.tensor_spline import CELLS
+from kinn.statement.calculus import expanded
 from kinn.statement.errors import StatementError, suggest
 from kinn.statement.fields import FieldComponent
+from kinn.statement.priors import GaussianField
 from kinn.statement.problem import Problem
 
 NETWORKS = ("kan", "mlp")
@@ -61,7 +65,9 @@ def candidates(
     # splines begin as they are, whatever the seed
     for k in range(1 if len(splines) == len(networks) else max(map(len, made))):
         parts = [
-            _checked(some[k % len(some)], d, len(own), len(few), few_inputs)
+            _checked(
+                some[k] if k < len(some) else copy.deepcopy(some[k % len(some)]), d, len(own), len(few), few_inputs
+            )
             for some, own, few in zip(made, places, plain, strict=True)
         ]
         found.append(parts[0] if len(parts) == 1 else Separate(parts, places))
@@ -82,25 +88,33 @@ Spline = tuple[tuple[int, ...], BSpline | None]
 
 def _splines(problem: Problem, network: Any, trial: Trial) -> dict[tuple[str, ...], Spline]:
     """The groups of fields that tensor splines stand for by default, with the axes that these depend on: unknown coefficients of the
-    whole domain, or of a plane side; and all fields where no derivative of one is stated, as finely as the mesh is."""
+    whole domain, or of a plane side, in the weak form; and all fields of linear equations without derivatives, as finely as the
+    mesh is."""
     mesh, d, found = problem.mesh, problem.mesh.dimension, {}
     if network is not None or trial.n_inputs(d) != d:
         return {}
-    nodes = {node for row in problem.rows for node in row.expression.atoms(sp.Derivative, FieldComponent)}
-    if (
-        d <= 3
-        and not (problem.conditions or problem.parameters or problem.observations)
-        and not any(isinstance(node, sp.Derivative) and node.atoms(FieldComponent) for node in nodes)
-    ):
+    if _is_pointwise(problem) and not trial.enriched and d <= 3:
         cells = min(max(round(len(mesh.nodes) ** (1 / d)) - 1, 1), FINEST[d])
-        return dict.fromkeys(_groups(problem, network), (tuple(range(d)), BSpline(1, cells)))
-    for component in problem.identified if trial.enriched and len(problem.fields) > len(problem.identified) else ():
+        groups = _groups(problem, network)
+        return {groups[0]: (tuple(range(d)), BSpline(1, cells))} if len(groups) == 1 else {}
+    if not (trial.enriched and problem.observations and len(problem.components) > len(problem.identified)):
+        return {}
+    for component in problem.identified:
         facets = mesh.facets_of(component.on) if component.on else slice(None)
         corners = np.asarray(mesh.skfem.p)[:, np.asarray(mesh.skfem.facets)[:, facets]].reshape(d, -1)
         axes = tuple(np.flatnonzero(np.ptp(corners, axis=1) > 1e-9 * mesh.scale).tolist())
-        if len(axes) == d - bool(component.on) and len(axes) <= 3:
-            found[component.field,] = axes, None
+        if len(axes) == d - bool(component.on) and 0 < len(axes) <= 3:
+            smooth = isinstance(expected(component).prior, GaussianField)
+            found[component.field,] = axes, None if smooth else BSpline(2, CELLS[len(axes)])
     return found
+
+
+def _is_pointwise(problem: Problem) -> bool:
+    """Whether linear equations alone, without a derivative of a field, say what the fields are at each place."""
+    if problem.conditions or problem.parameters or problem.observations or not problem.is_linear:
+        return False
+    nodes = [node for row in problem.rows for node in expanded(row.expression).atoms(sp.Derivative)]
+    return not any(node.atoms(FieldComponent) for node in nodes)
 
 
 def _made(network: Any, d: int, c: int, seed: int, few_inputs: int, hidden: int) -> list[Network]:

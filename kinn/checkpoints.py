@@ -128,7 +128,8 @@ def _pack(training: Training) -> State:
         "course": course,
         "score": None if best is None else best[:2],
         "data": [training.data.relative, training.data_weight],
-        "priors": [(energy.shape, energy.strength) for energy in training.priors.energies],
+        "priors": [(energy.shape, energy.strength, energy.chosen) for energy in training.priors.energies],
+        "objective": training.priors.objective,
         "steps": training.steps,
         "seconds": training.clock.seconds(),
         "terms": dict(training.terms),
@@ -147,8 +148,9 @@ def _unpack(state: State, training: Training) -> None:
     sigmas = _part("sigma", tensors)
     training.data.sigmas = [sigmas[str(i)].numpy() for i in range(len(sigmas))]
     training.data.relative, training.data_weight = document["data"]
-    for energy, (shape, strength) in zip(training.priors.energies, document.get("priors", ()), strict=False):
-        energy.shape, energy.strength = Shape(*shape), strength
+    for energy, (shape, strength, chosen) in zip(training.priors.energies, document["priors"], strict=True):
+        energy.shape, energy.strength, energy.chosen = Shape(*shape), strength, chosen
+    training.priors.objective = document["objective"]
     device, course = first.free.device, {**document["course"], "before": tensors["before"].to(first.free.device)}
     for name, kind in OPTIMIZERS.items():
         parts = {key: value.to(device) for key, value in _part(name, tensors).items()}

@@ -43,7 +43,7 @@ class Course:
             the factor of its number of points, rounds without improvement, the lowest check, the optimizer's damping.
         optimizer, losses, before: of the round that runs: its state, its losses, the free parameters at its start.
         estimate_per_residual: of the last judgement.
-        held: whether steps leave the parameters alone, which finite elements move after each round.
+        held: whether steps leave alone what data determine, which finite elements move after each round.
     """
 
     raced: bool = False

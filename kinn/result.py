@@ -18,6 +18,7 @@ from kinn.formulations.program import Program
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import Points
+from kinn.statement.errors import StatementError
 from kinn.statement.problem import Problem
 
 
@@ -66,7 +67,8 @@ class Result:
 
     `note` says which combinations of parameters the data determine where they do not determine each, and which data contradict
     the statement; `root` is B (q, r) with
-    B B' the covariance of the weights of unknown coefficient fields and of the parameters' free numbers, (0, 0) without data.
+    B B' the covariance of the weights of unknown coefficient fields and of the parameters' free numbers, (0, 0) without data;
+    `leverage` (n,) is by what part of its error each value moves its own prediction, empty where elements do not tell.
     """
 
     problem: Problem
@@ -88,6 +90,7 @@ class Result:
     sigmas: dict[str, float] = field(default_factory=dict)
     note: str = ""
     root: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
+    leverage: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
 
     @property
     def n_parameters(self) -> int:
@@ -116,11 +119,28 @@ class Result:
         values = [p.to_free(self.parameters[name].estimate) for name, p in self.problem.parameters.items()]
         return Unknowns(self.problem, self.surrogate, self.surrogate.center.new_tensor(values))
 
-    def misfits(self) -> dict[str, np.ndarray]:
-        """Solution minus value over the standard deviation (n,) of each set of observations, given or as estimated."""
-        found = Data.of(self.problem).residuals(self._unknowns())
+    def misfits(self, left_out: bool = False) -> dict[str, np.ndarray]:
+        """Solution minus value over the standard deviation (n,) of each set of observations, given or as estimated; with `left_out`
+        of the solution that all other values give, to first order (Allen's PRESS, doi:10.1080/00401706.1974.10489157).
+
+        Raises StatementError where it is not known what each value has moved.
+        """
+        found, share = (
+            Data.of(self.problem).residuals(self._unknowns()),
+            np.ones(sum(map(len, self.problem.observations))),
+        )
+        if left_out:
+            if not len(self.leverage):
+                lacking = "elements do not have the whole statement" if len(self.root) else "nothing is unknown"
+                raise StatementError(f"what each value has moved is not known: {self.note or lacking}")
+            share = np.maximum(1 - self.leverage.cpu().numpy(), 1e-12)
+        ends = np.cumsum([len(data) for data in self.problem.observations])[:-1]
         sets = [(data.name or "", data.sigma) for data in self.problem.observations]
-        return {n: r / (self.sigmas[n] if s is None else s) for (n, s), r in zip(sets, found, strict=True)}
+        shares = np.split(share, ends)
+        return {
+            n: r / (self.sigmas[n] if s is None else s) / part
+            for (n, s), r, part in zip(sets, found, shares, strict=True)
+        }
 
     @property
     def correlations(self) -> np.ndarray:

@@ -121,13 +121,16 @@ class Solution:
         x, _ = as_points(points, self.problem.mesh.dimension)
         return self.result.deviation(what, x)
 
-    def misfits(self) -> dict[str, np.ndarray]:
+    def misfits(self, left_out: bool = False) -> dict[str, np.ndarray]:
         """For each set of observations solution minus value, in standard deviations (n,), in the order of the data: a map of where
-        data and statement disagree.
+        data and statement disagree. With `left_out` each value is compared with what all others say of it: a wrong value that
+        the solution follows stands out.
+
+        Raises StatementError for `left_out` where it is not known what each value has moved.
 
         >>> z = solution.misfits()["T"]; plt.scatter(*data.points.T, c=z)       # doctest: +SKIP
         """
-        return self.result.misfits()
+        return self.result.misfits(left_out)
 
     def error(self, reference: Any, expressions: Mapping[str, Any] | None = None) -> dict[str, Errors]:
         """Relative L2, H1 and maximum errors of each field against a reference, on points outside training.

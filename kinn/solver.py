@@ -105,7 +105,7 @@ def solve(
 
     Args:
         problem: the statement; it is checked first.
-        network: "kan" (default), "mlp", a network or any `nn.Module` that maps (n, d) to (n, components), or a function of
+        network: "kan" (default; unknown coefficient fields are tensor splines then, see `TensorSpline`), "mlp", a network or any `nn.Module` that maps (n, d) to (n, components), or a function of
             a seed that makes one: then a few of them race at first, as the defaults do. A dict gives fields networks of their
             own, `{"p": "mlp", ("u", "v"): "kan"}`.
         form: "strong" or "weak"; by default the one that fits, see `choose`.
@@ -177,7 +177,7 @@ def solve(
             seconds=clock.seconds(), steps=training.steps, tolerance=tolerance, estimate=training.estimate,
             estimate_note=_note(problem, choice, prepared), terms=dict(training.terms), history=tuple(training.history),
             sigmas={d.name or "": float(np.median(s)) for d, s in zip(problem.observations, training.data.sigmas, strict=True)},
-            note=inferred.note, root=inferred.root,
+            note=inferred.note, root=inferred.root, leverage=inferred.leverage,
         )  # fmt: skip
 
     def on_record(record: Record, unknowns: Unknowns, terms: dict[str, float]) -> None:

@@ -91,8 +91,6 @@ class Training:
     def _size(self) -> int:
         return math.ceil(POINTS_PER_PARAMETER * self.unknowns.size)
 
-    # The course of a run.
-
     def run(self, stages: Sequence[Adam | GaussNewton]) -> tuple[Status, str]:
         """Run the stages; returns why the run ended. The best solution is in `unknowns`, after Ctrl-C too."""
         try:
@@ -179,11 +177,12 @@ class Training:
                 ended = self._descend(optimizer, system, FULL_GROWN if finer is None else GROWING)
             loss = system.loss()
             check, estimate, shift = self._judge(n, loss)
-            course.held = (math.isfinite(shift) or (course.held and bool(self.problem.identified))) and not stage.exact
+            fields_held = course.held and self.problem.identified != ()
+            course.held = not stage.exact and (fields_held or math.isfinite(shift))
             weighed = self._settle_data()
             moved = float((self.unknowns.free - before).abs().max()) if len(before) else 0.0
             exact = self._is_exact(estimate, shift)
-            if exact and not weighed and (moved < SETTLED or shift < SHIFT):
+            if exact and not weighed and (shift < SHIFT or (moved < SETTLED and not fields_held)):
                 raise Stop(Status.CONVERGED)
             course.damping, course.optimizer = min(max(optimizer.damping, 1e-10), 1e-2), None
             if check > 8 * loss and course.ratio < 8:

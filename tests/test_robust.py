@@ -143,3 +143,32 @@ def test_parameters_are_those_of_elements_while_the_physics_are_still_rough(form
     misfit = found.parameters["k"].estimate - expected.parameters["k"].estimate
     assert abs(misfit) < 0.02 * sd_of(expected)
     assert sd_of(found) == pytest.approx(sd_of(expected), rel=0.02)
+
+
+def test_misfits_of_a_value_that_is_left_out_are_those_of_a_fit_without_it(tmp_path):
+    """-u'' = q: few values, each of which moves its own prediction."""
+    u, q = kinn.Field("u", MESH), kinn.Parameter("q", guess=1.0)
+    at, values = np.array([0.2, 0.5, 0.6]), np.array([0.17, 0.24, 0.27])
+
+    def solved(kept):
+        data = kinn.Observations(u, at[kept], values[kept], sigma=0.01)
+        problem = kinn.Problem(MESH, -div(grad(u)) - q, [kinn.Dirichlet(u, 0, on=("left", "right"))], [data])
+        return kinn.solve(problem, time_limit=10, progress=False)
+
+    solution, without = solved([0, 1, 2]), solved([0, 2])
+    expected = (without([[0.5]])[0] - values[1]) / 0.01
+    left_out = solution.misfits(left_out=True)["u"]
+    assert left_out[1] == pytest.approx(expected, rel=2e-2)  # physics are as exact as the noise asks for
+    assert abs(solution.misfits()["u"][1]) < 0.8 * abs(expected)
+    solution.save(tmp_path / "rod.kinn")
+    assert np.array_equal(kinn.load(tmp_path / "rod.kinn", solution.problem).misfits(left_out=True)["u"], left_out)
+
+
+def test_what_a_value_has_moved_is_not_known_where_nothing_is_unknown():
+    u = kinn.Field("u", MESH)
+    problem = kinn.Problem(
+        MESH, -div(grad(u)) - 2, [kinn.Dirichlet(u, 0, on=("left", "right"))],
+        [kinn.Observations(u, PLACES, PLACES * (1 - PLACES), sigma=0.002)],
+    )  # fmt: skip
+    with pytest.raises(StatementError, match="what each value has moved is not known: nothing is unknown"):
+        kinn.solve(problem, time_limit=5, progress=False).misfits(left_out=True)

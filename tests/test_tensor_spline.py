@@ -10,6 +10,7 @@ from scipy.special import gamma, kv
 import kinn
 from kinn.bases import BSpline
 from kinn.formulations import unknowns
+from kinn.formulations.energy import weights_of
 from kinn.formulations.spline_energy import energy_matrix
 from kinn.formulations.system import System
 from kinn.networks import KAN, JetSpace, Separate, Tape, TensorSpline, network_from
@@ -116,7 +117,7 @@ def test_sparse_normal_equations_are_the_dense_ones(monkeypatch):
     monkeypatch.setattr(Training, "_system", lambda *a, of=Training._system: kept.append(of(*a)) or kept[-1])
     kinn.solve(problem, steps=1, progress=False)
     loss, gram, gradient = kept[0].normal_equations()
-    monkeypatch.setattr(unknowns, "LARGEST_DENSE", 50)
+    kept[0].unknowns.sparse = True
     assert kept[0].normal_equations()[0] == pytest.approx(loss, rel=1e-14)
     _, thin, slope = kept[0].normal_equations()
     assert thin.is_sparse and torch.allclose(thin.to_dense(), gram, rtol=1e-12, atol=1e-15)
@@ -152,3 +153,31 @@ def test_a_coefficient_of_the_domain_or_of_a_plane_side_is_a_tensor_spline_by_de
     assert text.count("tensor spline") == 2
     assert text.endswith("70 weights")  # along the side alone
     assert "tensor spline" not in plan(problem, network="kan").network_text
+
+
+def test_the_components_of_a_vector_coefficient_have_weights_of_their_own():
+    mesh = kinn.Mesh.box((0, 0), (1, 1))
+    u, b = kinn.Field("u", mesh, components=2), kinn.Field("b", mesh, components=2)
+    equations = {"p": -kinn.div(kinn.grad(u[0])) - b[0], "q": -kinn.div(kinn.grad(u[1])) - b[1]}
+    data = [kinn.Observations(one, [[0.3, 0.4]], [0.1], sigma=0.01) for one in u]
+    problem = kinn.Problem(mesh, equations, [kinn.Dirichlet(u, [0, 0], on="boundary")], data)
+    solution = kinn.solve(problem, steps=1, progress=False)
+    known = unknowns.Unknowns(problem, solution.result.surrogate, torch.zeros(0, dtype=torch.float64))
+    own = [weights_of(known, component) for component in problem.identified]
+    assert [len(one) for one in own] == [38**2, 38**2] and not set(own[0].tolist()) & set(own[1].tolist())
+
+
+def test_an_order_that_a_field_has_no_derivatives_for_is_refused():
+    mesh = kinn.Mesh.box((0, 0), (1, 1))
+    u, q = kinn.Field("u", mesh), kinn.Field("q", mesh, prior=GaussianField(order=6))
+    data = [kinn.Observations(u, [[0.3, 0.4]], [0.1], sigma=0.01)]
+    problem = kinn.Problem(mesh, {"p": -kinn.div(kinn.grad(u)) - q}, [kinn.Dirichlet(u, 0, on="boundary")], data)
+    with pytest.raises(kinn.StatementError, match="order 6, but the field is a network; give order 4"):
+        kinn.solve(problem, network="kan", progress=False)
+
+
+def test_a_nonlinear_equation_without_derivatives_keeps_its_network():
+    mesh = kinn.Mesh.box((0, 0), (1, 1))
+    u = kinn.Field("u", mesh)
+    assert "KAN" in plan(kinn.Problem(mesh, {"p": u**2 - 2})).network_text
+    assert "tensor spline" in plan(kinn.Problem(mesh, {"p": 3 * u - 2})).network_text

@@ -18,15 +18,17 @@ from kinn.formulations.spline_energy import energy_matrix
 from kinn.formulations.system import System
 from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import Points, sample
-from kinn.networks import Separate, TensorSpline
+from kinn.networks import Network, Separate, TensorSpline
 from kinn.networks.jets import MAX_ORDER
+from kinn.statement.errors import StatementError
 from kinn.statement.fields import FieldComponent
-from kinn.statement.priors import Expectation, GaussianField
+from kinn.statement.priors import ORDERS, Expectation, GaussianField
 from kinn.statement.problem import Problem
 
 MORE = 0.1  # of the logarithm of the evidence: another shape must have so much more
 COARSE = 600  # weights: of more the shape is chosen on cells of twice the size
 POINTS = {1: 256, 2: 512, 3: 1024, 4: 2048}  # on which an energy is integrated, by dimension of the mesh
+DENSER = 8  # times as many points for an energy that is not a square: of a tensor spline too it is taken at points
 SHORTER, SHORTEST = 0.5**0.5, 5  # a step between lengths of a prior, and how many there are
 
 
@@ -58,6 +60,17 @@ class Energy:
     def name(self) -> str:
         return f"prior {self.component.name}"
 
+    def check(self, network: Network, problem: Problem) -> None:
+        """Raise StatementError for an order that the field's network has no derivatives for."""
+        spline = self._spline_in(network, problem)
+        highest = MAX_ORDER if spline is None else spline.basis.degree
+        if self.shape.order > highest:
+            what = "a network" if spline is None else f"a spline of degree {highest}"
+            raise StatementError(
+                f"the prior of {self.component.name!r} is of order {self.shape.order}, but the field is {what}; give order "
+                f"{max(order for order in ORDERS if order <= max(highest, 2))} at most"
+            )
+
     def block(self, unknowns: Unknowns, weight: float, shape: Shape | None = None) -> Block:
         shape, surrogate = shape or self.shape, unknowns.surrogate
         spline = self._spline(unknowns)
@@ -79,9 +92,10 @@ class Energy:
         the strength that belongs to it."""
         spline, place = self._spline(unknowns), unknowns.problem.index(self.component)
         if spline is not None and len(gram) > COARSE and (coarser := spline.coarser()) is not None:
+            functions = len(gram) // spline.weight.shape[1]
             # how smooth a field is and over which lengths needs no fine cells: that of weights zero is changed
             present = unknowns.vector()[weights_of(unknowns, self.component)].to(gram)
-            spline, matrix = coarser
+            spline, matrix = coarser[0], torch.block_diag(*[coarser[1]] * functions)
             gram, toward = matrix @ gram @ matrix.T, matrix @ (toward - gram @ present)
             scale, none = float(unknowns.surrogate.amplitude[place]) ** 2, torch.zeros_like(toward)
 
@@ -112,7 +126,7 @@ class Energy:
     def _near(self, shape: Shape, spline: TensorSpline | None) -> list[Shape]:
         """The shapes that are a little smoother or rougher, over longer or shorter lengths."""
         prior = expected(self.component).prior
-        orders = list(prior.orders if spline is not None else self.programs)
+        orders = [o for o in prior.orders if o <= spline.basis.degree] if spline is not None else list(self.programs)
         at = orders.index(shape.order)
         found = [shape._replace(order=order) for order in orders[max(at - 1, 0) : at + 2]]
         if spline is not None and isinstance(prior, GaussianField) and prior.length is None:
@@ -121,10 +135,12 @@ class Energy:
 
     def _spline(self, unknowns: Unknowns) -> TensorSpline | None:
         """The tensor spline that the field is, under a prior of which such a one knows the energy."""
-        network = unknowns.surrogate.network
+        return self._spline_in(unknowns.surrogate.network, unknowns.problem)
+
+    def _spline_in(self, network: Network, problem: Problem) -> TensorSpline | None:
         if not isinstance(network, Separate) or not isinstance(expected(self.component).prior, GaussianField):
             return None
-        part = network.part_of(unknowns.problem.index(self.component))[0]
+        part = network.part_of(problem.index(self.component))[0]
         return part if isinstance(part, TensorSpline) else None
 
     def values(self, unknowns: Unknowns) -> Tensor:
@@ -143,10 +159,9 @@ class Energy:
             reach = tuple(lengths_of(problem, self.component)[axis] * SHORTER**shape.shorter for axis in spline.axes)
             total = energy_matrix(spline.basis, extents, prior.derivatives(reach, len(reach), shape.order))
             total /= math.prod(reach)
-            network, place = unknowns.surrogate.network, problem.index(self.component)
-            places = network.part_of(place)[1] if isinstance(network, Separate) else []
-            mine = [other % len(problem.components) == place for other in places]
-            self._grams[key] = torch.block_diag(*[total if one else torch.zeros_like(total) for one in mine])
+            whole = self._spline(unknowns)
+            functions = 1 if whole is None else len(weights_of(unknowns, self.component)) // whole.weight.shape[1]
+            self._grams[key] = torch.block_diag(*[total] * functions)
         return self._grams[key]
 
 
@@ -168,19 +183,27 @@ def terms(problem: Problem, component: FieldComponent) -> tuple[dict[int, Progra
     programs = {
         order: Program(prior.rows(component, lengths, max(dimension, 1), order), problem, free=True)
         for order in prior.orders
-        if order <= MAX_ORDER or len(prior.orders) == 1
+        if order <= MAX_ORDER
     }
-    points = sample(mesh, POINTS[mesh.dimension], on=component.on or None, seed=5)
+    count = POINTS[mesh.dimension] * (1 if isinstance(prior, GaussianField) else DENSER)
+    points = sample(mesh, count, on=component.on or None, seed=5)
     unit = float(np.prod(lengths)) ** (max(dimension, 1) / mesh.dimension)
     return programs, Points(points.x, points.weight / unit)
 
 
 def weights_of(unknowns: Unknowns, component: FieldComponent) -> Tensor:
-    """The places among all unknowns of the weights of a component's network."""
-    network, output = unknowns.surrogate.network, unknowns.problem.index(component)
+    """The places among all unknowns of the weights that a component depends on: of its network, of a tensor spline its own."""
+    network, place, count = (
+        unknowns.surrogate.network,
+        unknowns.problem.index(component),
+        len(unknowns.problem.components),
+    )
     if not isinstance(network, Separate):
         return torch.arange(network.n_parameters)
-    return network.weights_of(output)
+    every, (part, places) = network.weights_of(place), network.part_of(place)
+    if not isinstance(part, TensorSpline):
+        return every
+    return every.reshape(part.weight.shape)[[other % count == place for other in places]].flatten()
 
 
 __all__ = ["Energy", "Shape", "expected", "terms", "weights_of"]

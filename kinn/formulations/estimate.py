@@ -135,6 +135,7 @@ class ErrorEstimate:
         trial = nodal_values(unknowns.surrogate, space)
         error = np.zeros(space.size)
         error[fixed] = np.nan_to_num(values - trial[fixed])
+        error[space.unruled] = 0.0
         error[free] = self._factor.solve(-residual[free] - self._tangent[free] @ error)
         if self._settling is None:
             self._settling = Settling(space)
@@ -186,6 +187,7 @@ class ErrorEstimate:
         else:
             change, (fixed, values) = np.zeros(space.size), space.essential_values(parameters)
             change[fixed] = np.nan_to_num(values - state[fixed])
+            change[space.unruled] = 0.0
             residual = space.residual(space.pieces, jets, parameters)
             change[factor.free] = factor.solve((-residual - tangent @ change)[factor.free])
             state = state + change

@@ -194,6 +194,12 @@ class GalerkinSpace(Tied):
         ruled = {row.component_index for row in self.weak.rows}
         return tuple(c for c in range(len(self.ties)) if c not in ruled)
 
+    @cached_property
+    def unruled(self) -> np.ndarray:
+        """Numbers of all degrees of freedom of components that no equation determines: elements leave them as they are."""
+        own = [c * self.n + np.arange(self.n) for c in self.without_equation]
+        return np.concatenate(own) if own else np.zeros(0, dtype=np.int64)
+
     def fixed_of(self, component: int) -> np.ndarray:
         """The degrees of freedom of one component that are given: boundary values and jumps; all where it has no equation."""
         if component in self.without_equation:

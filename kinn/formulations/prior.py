@@ -43,6 +43,7 @@ class Priors:
             given, first = prior.deviation is not None, prior.orders[0]
             programs, points = terms(problem, component)
             found.append(Energy(component, programs, points, deviation**-2, given, Shape(first)))
+            found[-1].check(surrogate.network, problem)
         return Priors(found)
 
     def blocks(self, unknowns: Unknowns, weight: float) -> list[Block]:
@@ -76,8 +77,6 @@ class Priors:
         self, unknowns: Unknowns, physics: Sequence[Block], misfits: Sequence[Block], weight: float
     ) -> tuple[float, bool]:
         """The same where elements do not tell what data change by: from the Gauss-Newton matrix of all terms."""
-        if not self.energies:
-            return float(len(unknowns.free)), False
         named = [*misfits, *self.blocks(unknowns, weight)]
         before, self.objective = self.objective, System(unknowns, named).loss() / weight
         total = System(unknowns, [*physics, *named]).normal_equations()[1].cpu().double() / weight

@@ -24,7 +24,7 @@ LONGEST = 0.5  # a step, in logarithms or relative
 STEPS = 12  # in a row
 SETTLED = 0.1  # standard deviations: of fields, the step that is the last
 SLIGHT = 1e-14  # of a scaled matrix, where rounding made it indefinite
-WORSE = 1.5  # times the misfit before, or what noise makes: then half the step is taken
+WORSE = 1.5  # times the misfit before, or what noise makes: then a quarter of the step is taken
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def begin(
     """Coefficient fields by elements alone, as many as a round with `n` tests has, before any network is trained: whether these
     could tell. All candidates get them."""
     first, problem = candidates[0], data.problem
-    if not (problem.identified and problem.observations):
+    if not (problem.identified and problem.observations) or first.holding_fields() is None:
         return False
     form.blocks(first, n, seed)
     settled = settle(data, priors, form, first, 0.0, enough)
@@ -68,38 +68,37 @@ def settle(
     strengths of priors follow the evidence of the data. None where elements do not have the whole statement.
     """
     columns, nothing = determined_by_data(unknowns), Settled(math.inf, float(len(unknowns.free)), False)
-    near = estimate is not None and estimate <= NEAR
-    fields = bool(unknowns.problem.identified)
+    near, fields = estimate is not None and estimate <= NEAR, bool(unknowns.problem.identified)
     if not data.problem.observations or not len(columns) or not (near or fields):
         return nothing
     found = form.influence(unknowns)
     if found is None:
-        return None
-    sigma, own = np.concatenate(data.sigmas), np.concatenate(data.residuals(unknowns))
+        return None if priors.energies else nothing
     near = near and (not fields or unknowns.holding_fields() is not None)
-    moved, misfit, last, determined, changed = unknowns.copy(), math.inf, None, float(len(unknowns.free)), False
+    sigma, own, first = np.concatenate(data.sigmas), np.concatenate(data.residuals(unknowns)), found
+    moved, start, best, determined, changed = unknowns.copy(), unknowns.vector()[columns], math.inf, 0.0, False
+    step, slopes = torch.zeros_like(start), found.slopes
     for _ in range(STEPS if near else 1):
-        slopes, misfits = found.slopes / sigma[:, None], (own + found.changes) / sigma
-        if last is not None and misfits @ misfits > WORSE * max(misfit, len(misfits)):
-            start, step = last
-            last = start, step / 4
-            _assign(moved, columns, start + step / 4)
+        misfits = None if found is None else (own + found.changes) / sigma
+        if found is None or misfits is None or misfits @ misfits > WORSE * max(best, len(misfits)):
+            step, found = step / 4, first  # too far for a linear step: less of it, from where it began
+            _assign(moved, columns, start + step)
         else:
+            slopes, first, start = found.slopes / sigma[:, None], found, moved.vector()[columns]
+            best, determined = float(misfits @ misfits), nothing.determined
             if fields:
                 determined, changed = priors.settle(moved, slopes, misfits)
             if not near:
                 return Settled(math.inf, determined, changed)
-            misfit, start = float(misfits @ misfits), moved.vector()[columns]
-            step = _step(priors, moved, slopes, misfits).to(start)
-            part = _part(priors, moved, columns, step)
-            last = start, part * step
-            _assign(moved, columns, start + part * step)
-            size = float(np.linalg.norm(slopes @ step.cpu().double().numpy())) / math.sqrt(max(determined, 1.0))
+            whole = _step(priors, moved, slopes, misfits).to(start)
+            part = _part(priors, moved, columns, whole)
+            step = part * whole
+            _assign(moved, columns, start + step)
+            size = float(np.linalg.norm(slopes @ whole.cpu().double().numpy())) / math.sqrt(max(determined, 1.0))
             # elements alone would add their own error: the next round goes on from the network
             if enough() or part == 1.0 and (not fields or size < SETTLED):
                 break
-        if (found := form.influence(unknowns, moved, found.state)) is None:
-            return None
+        found = form.influence(unknowns, moved, found.state)
     way = (moved.vector() - unknowns.vector())[columns].cpu().double().numpy()
     _assign(unknowns, columns, moved.vector()[columns])
     shift = float(np.linalg.norm(slopes @ way))
@@ -117,16 +116,21 @@ def _step(priors: Priors, unknowns: Unknowns, slopes: np.ndarray, misfits: np.nd
     if not priors.energies:
         units = np.maximum(np.linalg.norm(slopes, axis=0), 1e-300)
         return torch.from_numpy(-np.linalg.lstsq(slopes / units, misfits, rcond=1e-7)[0] / units)
-    scale, root = information_root(priors, unknowns, slopes)
-    toward = priors.form(unknowns)[2] + torch.from_numpy(slopes.T @ misfits)
+    _, matrix, slope = priors.form(unknowns)
+    scale, root = _factorized(matrix, slopes)
+    toward = slope + torch.from_numpy(slopes.T @ misfits)
     return -scale * torch.cholesky_solve((scale * toward)[:, None], root)[:, 0]
 
 
-def information_root(priors: Priors, unknowns: Unknowns, slopes: np.ndarray) -> tuple[Tensor, Tensor]:
+def posterior_factor(priors: Priors, unknowns: Unknowns, slopes: np.ndarray) -> tuple[Tensor, Tensor]:
     """Scales s (q,) and a lower triangle L (q, q): `diag(s) H diag(s) = L L'` with H what standardized data, which change by `slopes`
     (n, q), and priors say of all that data determine."""
+    return _factorized(priors.form(unknowns)[1], slopes)
+
+
+def _factorized(matrix: Tensor, slopes: np.ndarray) -> tuple[Tensor, Tensor]:
     jacobian = torch.from_numpy(slopes)
-    matrix = jacobian.T @ jacobian + priors.form(unknowns)[1]
+    matrix = matrix + jacobian.T @ jacobian
     scale, slight = matrix.diagonal().clamp_min(1e-300).rsqrt(), SLIGHT
     scaled, unit = matrix * scale[:, None] * scale, torch.eye(len(matrix), dtype=matrix.dtype)
     root, info = torch.linalg.cholesky_ex(scaled)

@@ -45,11 +45,13 @@ class Reading:
             with torch.enable_grad():
                 jets = [z.requires_grad_() for z in self._jets(values)]
                 slopes = torch.autograd.grad(self._integral(jets, parameters), jets, allow_unused=True)
-            row = [
-                sum(float((s * dz).sum()) for s, dz in zip(slopes, self._jets(column), strict=True) if s is not None)
-                for column in moved.T
-            ]
-            return np.tile(np.array(row), (self.count, 1))
+            row, n = np.zeros(len(values)), self.space.n
+            for piece, slope in zip(self.pieces, slopes, strict=True):
+                for (component, index), own in zip(piece.program.jets, () if slope is None else slope, strict=False):
+                    trial = piece.trials[..., 0 if not any(index) else 1 + index.index(1)]
+                    local = torch.einsum("ebq,eq->eb", trial, own.view(piece.weight.shape))
+                    np.add.at(row, component * n + piece.dofs, local.numpy())
+            return np.tile(row @ moved, (self.count, 1))
         with torch.enable_grad():
             z = self._at_points(values).requires_grad_()
             slopes = pointwise_slopes(self.program(z, self.x, None, parameters, self.tables), z)[0].numpy()

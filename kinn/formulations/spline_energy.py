@@ -14,7 +14,7 @@ from torch import Tensor
 from kinn.bases import BSpline
 
 MARGIN = {1: 2, 2: 2, 3: 3}  # one over the cells around a box, relative to those in it
-RULE = 8  # points of the Gauss rule on a cell, exact for products of splines of degree 5
+RULE = 8  # points of the Gauss rule on a cell, exact for products of splines up to degree 7
 
 
 def energy_matrix(basis: BSpline, scale: Sequence[float], rows: Sequence[tuple[float, tuple[int, ...]]]) -> Tensor:
@@ -24,7 +24,7 @@ def energy_matrix(basis: BSpline, scale: Sequence[float], rows: Sequence[tuple[f
     An energy of the box alone says that a field may do there what it never does inside: its variance doubles at an edge
     (doi:10.1111/j.1467-9868.2011.00777.x). Around the box the field is eliminated.
     """
-    margin = basis.cells // MARGIN[len(scale)]
+    margin = max(basis.cells // MARGIN[len(scale)], 1)
     wide, inner = BSpline(basis.degree, basis.cells + 2 * margin), np.arange(margin, margin + basis.n_functions)
     cells = [2 * s / basis.cells for s in scale]
     grams = [

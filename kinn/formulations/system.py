@@ -8,16 +8,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kinn.formulations.blocks import Block, NormalEquations, RowBlock
+from kinn.formulations.blocks import Block, NormalEquations, PairBlock, PointBlock, RowBlock
 from kinn.formulations.unknowns import Unknowns
 from kinn.optimize.least_squares import LeastSquares
 
 
 class System(LeastSquares):
-    """Blocks that share one set of unknowns; where parameters are `held`, steps by normal equations do not move them."""
+    """Blocks that share one set of unknowns; where parameters are `held`, steps do not move them."""
 
     def __init__(self, unknowns: Unknowns, blocks: Sequence[Block], held: bool = False) -> None:
         self.unknowns, self.blocks, self.held = unknowns, list(blocks), held
+        unknowns.sparse = unknowns.local and all(isinstance(block, (PointBlock, PairBlock)) for block in self.blocks)
 
     def vector(self) -> Tensor:
         return self.unknowns.vector()
@@ -40,6 +41,8 @@ class System(LeastSquares):
         for block in self.blocks:
             own, slope = block.gradient(self.unknowns)
             loss, gradient = loss + own, gradient + slope
+        if self.held:
+            gradient[self.unknowns.size - len(self.unknowns.free) :] = 0.0
         return loss, gradient
 
     @property
@@ -60,6 +63,8 @@ class System(LeastSquares):
     def triangle(self) -> tuple[Tensor, Tensor] | None:
         """R (P, P) and Q'r (P,) of a QR factorization of the whole Jacobian, chunk by chunk; None if a block has no rows."""
         size = self.unknowns.size
+        if self.unknowns.sparse:
+            return None
         triangle = self.unknowns.free.new_zeros(0, size + 1)
         for block in self.blocks:
             if not isinstance(block, RowBlock):

@@ -18,11 +18,13 @@ LARGEST_DENSE = 2500  # unknowns
 
 @dataclass
 class Unknowns:
-    """Weights and free parameters as one vector theta = (weights, free); bounds hold because parameters are transformed."""
+    """Weights and free parameters as one vector theta = (weights, free); bounds hold because parameters are transformed.
+    Where `sparse`, Jacobians are made as sparse matrices."""
 
     problem: Problem
     surrogate: Surrogate
     free: Tensor
+    sparse: bool = False
 
     @staticmethod
     def at_guess(problem: Problem, surrogate: Surrogate) -> Unknowns:
@@ -51,8 +53,8 @@ class Unknowns:
         return self.surrogate.network.n_parameters + len(self.free)
 
     @property
-    def sparse(self) -> bool:
-        """Whether each residual depends on few of so many unknowns that Jacobians are better sparse matrices."""
+    def local(self) -> bool:
+        """Whether the residual at a point depends on few of so many unknowns that Jacobians are better sparse matrices."""
         network = self.surrogate.network
         return isinstance(network, TensorSpline) and network.n_parameters > LARGEST_DENSE and not len(self.free)
 

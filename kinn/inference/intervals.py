@@ -30,22 +30,23 @@ class Inferred:
     Attributes:
         parameters: estimate, standard deviation and 95 % interval of each parameter.
         note: which combinations the data determine, where they do not determine all, and which data contradict the statement.
-        root: B (q, r) with the covariance B B' of what data determine, as `Result` holds it.
+        root, leverage: as `Result` holds them.
     """
 
     parameters: dict[str, Estimated]
     note: str = ""
     root: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
+    leverage: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
 
 
 def infer(unknowns: Unknowns, training: Training | None) -> Inferred:
     """Each parameter's estimate; with a finished `training` that had data, standard deviations, intervals and bands.
 
-    The covariance of the parameters is the inverse of what the data say of them, `S' S` with S what standardized data change by
-    with each free number while the statement holds. Finite elements tell S. Where they do not have the whole statement, and for
-    fields, it is the Schur complement of the Gauss-Newton matrix of the loss, divided by the weight of the data: `sum (misfit /
-    sigma)^2` plus priors plus physics that is all but a constraint. Intervals are formed for the free
-    numbers and mapped back, so that they respect the bounds.
+    The covariance of what data determine is the inverse of what data and priors say of it, `S' S + P` with S what standardized data
+    change by with each number while the statement holds, and P half the second derivative of the priors. Finite elements tell S.
+    Where they do not have the whole statement, it is the Schur complement of the Gauss-Newton matrix of the loss, divided by the
+    weight of the data: `sum (misfit / sigma)^2` plus priors plus physics that is all but a constraint. Intervals are formed for the
+    free numbers and mapped back, so that they respect the bounds.
     """
     problem = unknowns.problem
     with torch.no_grad():
@@ -61,14 +62,14 @@ def infer(unknowns: Unknowns, training: Training | None) -> Inferred:
     if not (symbols or problem.identified):
         return Inferred({}, against)
     count, parameters, note, root = len(symbols), {}, "", torch.zeros(0, 0, dtype=torch.float64)
-    if influence is None:
+    slopes = None if influence is None else influence.slopes / np.concatenate(training.data.sigmas)[:, None]
+    if slopes is None:
         system, factor = training.final_system(), training.data_factor
         information = information_root(system, count, factor).numpy() if symbols else None
         root = posterior_root(system, factor) if problem.identified else root
     else:  # elements hold the statement to all digits, where the network's loss lets it give way a little
-        slopes = influence.slopes / np.concatenate(training.data.sigmas)[:, None]
         if problem.identified:
-            scale, triangle = projection.information_root(training.priors, unknowns, slopes)
+            scale, triangle = projection.posterior_factor(training.priors, unknowns, slopes)
             root = scale[:, None] * torch.linalg.inv(triangle).T
             information = (triangle[-count:, -count:].T / scale[-count:]).numpy()
         else:
@@ -79,8 +80,11 @@ def infer(unknowns: Unknowns, training: Training | None) -> Inferred:
         if not (note or problem.identified):
             values, vectors = np.linalg.eigh(covariance)
             root = torch.from_numpy(vectors * np.sqrt(np.maximum(values, 0)))
+    leverage = torch.zeros(0, dtype=torch.float64)
+    if slopes is not None and len(root):
+        leverage = (torch.from_numpy(slopes) @ root).square().sum(1)
     texts = note, at_bounds(symbols, unknowns.parameters().tolist()), against
-    return Inferred(parameters, "; ".join(text for text in texts if text), root)
+    return Inferred(parameters, "; ".join(text for text in texts if text), root, leverage)
 
 
 def intervals(symbols: Sequence[Parameter], free: Sequence[float], deviations: Sequence[float]) -> dict[str, Estimated]:

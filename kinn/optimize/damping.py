@@ -46,7 +46,7 @@ class Quadratic:
     def _sparse_step(self, damping: float) -> tuple[Tensor, float] | None:
         (rows, columns), values = self.gram.coalesce().indices().cpu(), self.gram.coalesce().values().cpu()
         matrix = sparse.csc_array((values.numpy(), (rows.numpy(), columns.numpy())), shape=tuple(self.gram.shape))
-        damped = sparse.csc_array(matrix + damping * sparse.eye_array(matrix.shape[0]))
+        damped = sparse.csc_array(matrix + damping * sparse.eye_array(len(self.gradient)))
         try:
             found = splu(damped, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
         except RuntimeError:  # singular

@@ -14,7 +14,7 @@ from kinn.statement.errors import StatementError
 from kinn.statement.problem import Problem
 
 FORMAT = 2
-ROOT = "posterior.root"
+TENSORS = {"root": "posterior.root", "leverage": "posterior.leverage"}
 _PLAIN = ("form", "reason", "network", "message", "seed", "seconds", "steps", "tolerance", "estimate", "estimate_note",
           "terms", "sigmas", "note")  # fmt: skip
 
@@ -25,7 +25,7 @@ def save(result: Result, path: str | Path) -> None:
     Raises StatementError if the place cannot be written to.
     """
     tensors, settings = result.surrogate.state()
-    tensors[ROOT] = result.root
+    tensors |= {stored: getattr(result, name) for name, stored in TENSORS.items()}
     document = {
         "format": FORMAT,
         "surrogate": settings,
@@ -58,7 +58,7 @@ def load(path: str | Path, problem: Problem, network: nn.Module | None = None) -
         status=Status[document["status"].upper()],
         parameters={name: Estimated(**entry) for name, entry in document["parameters"].items()},
         history=tuple(Record(**record) for record in document["history"]),
-        **({"root": tensors[ROOT]} if ROOT in tensors else {}),
+        **{name: tensors[stored] for name, stored in TENSORS.items() if stored in tensors},
         **{name: document[name] for name in _PLAIN if name in document},
     )
 
