@@ -11,6 +11,7 @@ from kinn.geometry import Interval as Interval
 from kinn.geometry import Mesh as Mesh
 from kinn.networks import KAN as KAN
 from kinn.networks import MLP as MLP
+from kinn.networks import TensorSpline as TensorSpline
 from kinn.optimize import Adam as Adam
 from kinn.optimize import GaussNewton as GaussNewton
 from kinn.result import Status as Status

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import kinn
-from benchmarks import coverage, kept
-from benchmarks.suite import COVERAGE
+from benchmarks import bands, coverage, kept
+from benchmarks.suite import BANDS, COVERAGE
 from kinn.inference.intervals import intervals
 
 WHERE = {"commit": "abc", "uncommitted": False, "versions": {"kinn": "0"}, "device": "cpu", "threads": 1,
@@ -131,3 +131,15 @@ def test_draws_differ_in_their_noise_alone(case):
     assert all(parameter in first.exact for parameter in first.parameters.values())
     for one, other in zip(first.observations, second.observations, strict=True):
         assert np.array_equal(one.points, other.points) and not np.allclose(one.values, other.values)
+
+
+def test_bands_are_told_by_their_mean_over_draws():
+    (case,) = (case for case in BANDS if case.name == "inverse_source")
+    runs = [
+        {"seconds": 8.0, "fields": {"q": {"error": 0.04, "covered": 0.9}}},
+        {"seconds": 9.0, "fields": {"q": {"error": 0.05, "covered": 1.0}}},
+        {"seconds": 7.0, "fields": {"q": {"error": 0.06, "covered": 0.98}}},
+    ]
+    (row,) = bands.table_rows(case, {"runs": runs})
+    assert row == ["inverse_source", "q", "5e-02; 90% to 99%", "0.05", "0.06", "96.0%", "90.0%", "100.0%", "8"]
+    assert len(row) == len(bands.HEADER)
