@@ -152,7 +152,7 @@ def case_figures(case: Case, records: list[dict[str, Any]]) -> dict[str, Any]:
             found["parameters"][name] = {
                 "relative": relative,
                 "deviations": [finite(d) for d in deviations],
-                "met": met and len(own) == len(records) and (not case.noisy or middle(deviations) <= 3),
+                "met": met and len(own) == len(records) and (not case.noisy or max(deviations) <= 3),
             }
     return found
 

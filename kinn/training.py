@@ -62,7 +62,7 @@ class Training:
         self.course = Course()
         self._last_record = -math.inf
         self._pace = Pace()
-        self._settled: Settled | None = None
+        self.settled: Settled | None = None
 
     @property
     def data_factor(self) -> float:
@@ -218,7 +218,7 @@ class Training:
         """Estimate unknown noise and let physics count more; whether the loss changed its meaning."""
         if not self.problem.observations:
             return False
-        if (settled := self._settled) is None:  # elements do not have the whole statement
+        if (settled := self.settled) is None:  # elements do not have the whole statement
             physics = self.form.blocks(self.unknowns, self._size(), self.seed + 1)
             misfits = self.data.blocks(self.unknowns.surrogate, self.data_factor)
             determined, changed = self.priors.settle_on(self.unknowns, physics, misfits, self.data_factor)
@@ -269,7 +269,7 @@ class Training:
         check, estimate = sum(judgement.terms.values()), judgement.estimate
         self._check_finite(judgement.terms)
         now = self.data, self.priors, self.form, self.unknowns
-        self._settled, score = settle(*now, estimate, self._time_is_up), check if estimate is None else estimate
+        self.settled, score = settle(*now, estimate, self._time_is_up), check if estimate is None else estimate
         # Estimates on the growing tests of the weak form become more honest: the latest counts unless it is clearly worse.
         slack = 1.0 if self.form.capacity is None else 1.5
         if self.problem.observations or self.best is None or score <= slack * self.best[0]:
@@ -279,7 +279,7 @@ class Training:
         self.course.estimate_per_residual = math.inf if estimate is None else estimate / math.sqrt(check or 1e-300)
         residual = math.sqrt(check if loss is None else loss)
         self._record(Record(self.clock.seconds(), self.steps, residual, math.sqrt(check), estimate, self.unknowns.size))
-        return check, estimate, math.inf if self._settled is None else self._settled.shift
+        return check, estimate, math.inf if self.settled is None else self.settled.shift
 
     def _record(self, record: Record) -> None:
         self.history.append(record)

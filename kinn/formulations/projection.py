@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kinn.formulations.data import Data
 from kinn.formulations.energy import expected
+from kinn.formulations.estimate import Influence
 from kinn.formulations.form import Form
 from kinn.formulations.prior import Priors, determined_by_data
 from kinn.formulations.unknowns import Unknowns
@@ -30,11 +31,12 @@ WORSE = 1.5  # times the misfit before, or what noise makes: then a quarter of t
 @dataclass(frozen=True)
 class Settled:
     """By how many standard deviations what data determine moved (inf where it could not), how many of these numbers data
-    determine, and whether the strength of a prior moved."""
+    determine, whether the strength of a prior moved, and the `influence` that the last step followed."""
 
     shift: float
     determined: float
     changed: bool
+    influence: Influence | None = None
 
 
 def begin(
@@ -102,7 +104,7 @@ def settle(
     way = (moved.vector() - unknowns.vector())[columns].cpu().double().numpy()
     _assign(unknowns, columns, moved.vector()[columns])
     shift = float(np.linalg.norm(slopes @ way))
-    return Settled(shift / math.sqrt(max(determined, 1.0)) if fields else shift, determined, changed)
+    return Settled(shift / math.sqrt(max(determined, 1.0)) if fields else shift, determined, changed, first)
 
 
 def _assign(unknowns: Unknowns, columns: Tensor, values: Tensor) -> None:

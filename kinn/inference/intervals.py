@@ -54,7 +54,10 @@ def infer(unknowns: Unknowns, training: Training | None) -> Inferred:
     symbols, free = list(problem.parameters.values()), unknowns.free.tolist()
     if training is None or not problem.observations:
         return Inferred({s.name: Estimated(value) for s, value in zip(symbols, values, strict=True)})
-    influence, misfits = training.form.influence(unknowns), training.data.residuals(unknowns)
+    settled, misfits = training.settled, training.data.residuals(unknowns)
+    # for fields one solve for each weight: what the last step followed, where it was a small one
+    near = problem.identified and settled is not None and settled.shift < projection.SETTLED
+    influence = settled.influence if settled is not None and near else training.form.influence(unknowns)
     if influence is not None:  # what is left of them once the solution fulfills the statement
         ends = np.cumsum([len(data) for data in problem.observations])[:-1]
         misfits = [one + change for one, change in zip(misfits, np.split(influence.changes, ends), strict=True)]
