@@ -43,8 +43,8 @@ class Shape(NamedTuple):
 class Energy:
     """The energy of one unknown field: `strength` times the sum over `points` of the squares of the program of its order.
 
-    `strength` is one over the squared deviation of the field; `given` says that the user gave it. The orders that may be are the
-    keys of `programs`. `chosen` is the squared misfit for which the shape was chosen.
+    `strength` is one over the squared deviation of the field; `given` says that the user gave it. The orders that may be are those
+    of the prior, of a network the keys of `programs`. `chosen` is the squared misfit for which the shape was chosen.
     """
 
     component: FieldComponent
