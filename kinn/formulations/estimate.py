@@ -15,6 +15,7 @@ from kinn.formulations.blocks import PointBlock
 from kinn.formulations.factor import Factor, SingularTangent
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.growth import grown
+from kinn.formulations.indicators import cell_errors, quadratic_parts, share_of_cells
 from kinn.formulations.parts import Parts
 from kinn.formulations.pieces import Piece
 from kinn.formulations.prior import determined_by_data
@@ -30,6 +31,9 @@ from kinn.statement.terms import WeakForm
 
 CELLS = {1: 200, 2: 2000, 3: 1000}
 CONCENTRATED = 0.05  # share of the cells that as good as hold the squared error: below this a mesh is refined there
+# The part of sensitivities that only quadratic elements hold: above this, and in fewer cells than that, a mesh is refined there.
+RESOLVED, SHARP = 0.1, 0.3
+FINER = 1.5  # times as many cells, of which a part was refined
 LARGEST = {
     1: 100_000,
     2: 60_000,
@@ -89,6 +93,7 @@ class ErrorEstimate:
     _open: Any = field(default=None, repr=False)
     _growth: list[np.ndarray] = field(default_factory=list, repr=False)
     _ahead: bool = field(default=False, repr=False)
+    _answers: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
 
     def grow(self, errors: np.ndarray | None = None) -> None:
         """From the next solution on a finer mesh where the last correction is large, if it is so in few cells and there is room;
@@ -96,12 +101,25 @@ class ErrorEstimate:
         self._move()
         space = self.space
         if errors is None:
-            errors = cell_errors(space, self.error, len(space.mesh.cells))
-            share = float(errors.sum()) ** 2 / max(len(errors) * float((errors**2).sum()), 1e-300)
-            if share > CONCENTRATED or 2 * space.size > LARGEST[space.mesh.dimension]:
+            errors = cell_errors(space, self.error)
+            if share_of_cells(errors) > CONCENTRATED or 2 * space.size > LARGEST[space.mesh.dimension]:
                 return
         self._growth.append(errors)
         self._ahead = True
+
+    def resolve(self) -> None:
+        """The same where the last sensitivities are too sharp for the cells: a step to better parameters would be too short."""
+        space = self.space
+        if self._ahead or space.order < 2 or 2 * space.size > LARGEST[space.mesh.dimension]:
+            return
+        errors = np.zeros(len(space.mesh.cells))
+        for answer in self._answers.T:
+            whole = float(cell_errors(space, answer).sum())
+            part = quadratic_parts(space, answer)
+            if part.sum() > RESOLVED**2 * whole and share_of_cells(part) < SHARP:
+                errors += part / whole
+        if errors.any():
+            self.grow(errors)
 
     def _move(self) -> None:
         if self._ahead:
@@ -109,6 +127,11 @@ class ErrorEstimate:
             mesh = grown(space.mesh, self._growth[-1], space.weak)
             self.space = GalerkinSpace(self.problem, space.weak, mesh, space.order, parts=self.parts)
             self.error, self._factor, self._settling, self._ahead = np.zeros(0), None, None, False
+
+    @property
+    def cost(self) -> float:
+        """A size that grows with what the next solution takes."""
+        return len(self.space.mesh.cells) * (FINER if self._ahead else 1.0)
 
     def growth(self) -> list[Tensor]:
         """The errors that refined the mesh, one after another."""
@@ -194,6 +217,7 @@ class ErrorEstimate:
             jets = space.jets_of(state)
         fields[factor.free] = -factor.solve(tangent[factor.free] @ fields)
         answers = np.hstack([sensitivities(space, jets, parameters, factor, tangent, pieces), fields])
+        self._answers = answers[:, : len(parameters)]
         ends = space.values(trial), space.values(state)
         readings = [Reading(space, data) for data in self.problem.observations]
         slopes, count = slopes_of(readings, ends[1], space.values(answers), parameters), len(parameters)
@@ -248,20 +272,6 @@ def jets_on(surrogate: Surrogate, pieces: Sequence[Piece]) -> list[Tensor]:
     with torch.no_grad():
         found = [surrogate.values(p.x.to(surrogate.center), p.program.jets, p.part) for p in pieces]
     return [z.to(piece.x) for z, piece in zip(found, pieces, strict=True)]
-
-
-def cell_errors(space: GalerkinSpace, error: np.ndarray, n_parents: int) -> np.ndarray:
-    """Squared H1 seminorm of a finite element function in each of the `n_parents` cells that `space.mesh` once refined.
-
-    `Mesh.refined` keeps the children of a cell `n_parents` numbers apart.
-    """
-    dofs = space.dofs
-    trials, weight = space.all_cells
-    total = np.zeros(len(dofs))
-    for part in space.values(error).reshape(len(space.problem.components), -1):
-        gradient = np.einsum("eb,ebqk->eqk", part[dofs], trials[..., 1 : 1 + space.mesh.spatial_dimension])
-        total += (weight * (gradient**2).sum(-1)).sum(1)
-    return total.reshape(-1, n_parents).sum(0)
 
 
 def nodal_values(surrogate: Surrogate, space: GalerkinSpace) -> np.ndarray:

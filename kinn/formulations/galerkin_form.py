@@ -13,10 +13,11 @@ from torch import Tensor
 
 from kinn.formulations.blocks import Block, PointBlock
 from kinn.formulations.correction import Correction
-from kinn.formulations.estimate import ErrorEstimate, Influence, cell_errors, jets_on, nodal_values
+from kinn.formulations.estimate import ErrorEstimate, Influence, jets_on, nodal_values
 from kinn.formulations.form import Form, Judgement
 from kinn.formulations.galerkin import NOWHERE, GalerkinSpace
 from kinn.formulations.growth import LARGEST_SPACE, grown
+from kinn.formulations.indicators import cell_errors
 from kinn.formulations.integrals import IntegralBlock, IntegralTerm, measure_integrals, with_offset
 from kinn.formulations.layers import coarse_cells
 from kinn.formulations.mixed import lower_components

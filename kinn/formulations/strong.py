@@ -103,11 +103,20 @@ class StrongForm(Form):
     def lacking(self) -> str:
         return "" if self.estimate is None else self.estimate.lacking
 
+    @property
+    def cost(self) -> float:
+        return 1.0 if self.estimate is None else self.estimate.cost
+
     def influence(
         self, unknowns: Unknowns, moved: Unknowns | None = None, state: np.ndarray | None = None
     ) -> Influence | None:
         whole = self.problem.observations and not (self.integrals or self.problem.identified)
-        return self.estimate.influence(unknowns, moved, state) if whole and self.estimate is not None else None
+        if not whole or self.estimate is None:
+            return None
+        found = self.estimate.influence(unknowns, moved, state)
+        if found is not None and state is None:
+            self.estimate.resolve()
+        return found
 
     def judge(self, unknowns: Unknowns, n: int) -> Judgement:
         blocks = self.blocks(unknowns, max(2048, n), seed=CHECK_SEED)
