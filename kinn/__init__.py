@@ -9,6 +9,7 @@ from kinn.bases import Gaussian as Gaussian
 from kinn.bootstrap import bootstrap as bootstrap
 from kinn.geometry import Interval as Interval
 from kinn.geometry import Mesh as Mesh
+from kinn.multistart import multistart as multistart
 from kinn.networks import KAN as KAN
 from kinn.networks import MLP as MLP
 from kinn.networks import TensorSpline as TensorSpline

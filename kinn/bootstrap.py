@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kinn.result import Status
 from kinn.solution import Solution
 from kinn.solver import solve
 from kinn.statement.errors import StatementError
@@ -64,6 +65,8 @@ def bootstrap(
     try:
         for _ in range(draws):
             again = solve(_drawn(problem, solution, random), start=solution, time_limit=time_limit, progress=False)
+            if again.status is Status.INTERRUPTED:
+                raise KeyboardInterrupt
             estimates.append([again.parameters[name].estimate for name in problem.parameters])
             if statistic is not None:
                 statistics.append(np.asarray(statistic(again)))
@@ -81,8 +84,8 @@ def bootstrap(
 def _drawn(problem: Problem, solution: Solution, random: np.random.Generator) -> Problem:
     """The problem with a draw of its data."""
     found = []
-    for data, (name, z) in zip(problem.observations, solution.misfits().items(), strict=True):
-        sigma = np.broadcast_to(solution.result.sigmas[name] if data.sigma is None else data.sigma, len(data))
+    for data, z in zip(problem.observations, solution.misfits().values(), strict=True):
+        sigma = solution.result.sigma_of(data)
         values = data.values + sigma * (z + random.standard_normal(len(data)))
         points = None if data.is_global else data.points
         found.append(replace(data, points=points, values=values))

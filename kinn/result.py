@@ -19,6 +19,7 @@ from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import Points
 from kinn.statement.errors import StatementError
+from kinn.statement.observations import Observations
 from kinn.statement.problem import Problem
 
 
@@ -135,12 +136,14 @@ class Result:
                 raise StatementError(f"what each value has moved is not known: {self.note or lacking}")
             share = np.maximum(1 - self.leverage.cpu().numpy(), 1e-12)
         ends = np.cumsum([len(data) for data in self.problem.observations])[:-1]
-        sets = [(data.name or "", data.sigma) for data in self.problem.observations]
-        shares = np.split(share, ends)
-        return {
-            n: r / (self.sigmas[n] if s is None else s) / part
-            for (n, s), r, part in zip(sets, found, shares, strict=True)
-        }
+        sets = zip(self.problem.observations, found, np.split(share, ends), strict=True)
+        return {data.name or "": r / self.sigma_of(data) / part for data, r, part in sets}
+
+    def sigma_of(self, data: Observations) -> np.ndarray:
+        """Standard deviations (n,) of a set of observations, given or as estimated."""
+        return np.broadcast_to(
+            self.sigmas[data.name or ""] if data.sigma is None else np.asarray(data.sigma), len(data)
+        )
 
     @property
     def correlations(self) -> np.ndarray:

@@ -34,6 +34,7 @@ from kinn.report.tables import singular_texts
 from kinn.result import Record, Result, Status
 from kinn.solution import Solution
 from kinn.statement.errors import StatementError
+from kinn.statement.parameters import guesses
 from kinn.statement.problem import Problem
 from kinn.statement.terms import WeakForm
 from kinn.training import POINTS_PER_PARAMETER, Training
@@ -92,6 +93,7 @@ def solve(
     steps: int | None = None,
     time_limit: float | None = None,
     start: Solution | None = None,
+    guess: Mapping[Any, float] | None = None,
     seed: int = 0,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float64,
@@ -113,6 +115,8 @@ def solve(
         tolerance: relative H1 error at which the estimate ends the run.
         steps, time_limit: other ends, in optimizer steps and seconds.
         start: an earlier solution of a problem with the same fields, to go on from with its network (`network` is not read).
+        guess: first guesses in place of the parameters' own (or those of `start`), by parameter or name: `{"k": 2.0}`; where
+            boundary layers are expected is still read from the parameters' own.
         seed: of initial weights and points.
         device, dtype: where and in which precision networks are evaluated.
         progress: whether a line on stderr shows the state.
@@ -136,6 +140,7 @@ def solve(
             "stages: give at least one; a GaussNewton stage goes on until the run ends, so it comes last"
         )
     problem.check()
+    first = guesses(problem.parameters, guess)
     checkpoints = Checkpoints(problem, checkpoint, resume)
     choice = choose(problem, form)
     like = torch.zeros(0, dtype=dtype, device=where)
@@ -158,15 +163,16 @@ def solve(
     check_smoothness(problem, choice, networks[0])
     checkpoints.agree(
         {"seed": seed, "tolerance": tolerance, "form": choice.form, "network": describe(networks[0]), "dtype": str(dtype),
-         "stages": ", ".join(map(str, stages)), "singular": singular}
+         "stages": ", ".join(map(str, stages)), "singular": singular, "guess": first or None}
     )  # fmt: skip
     surrogate = initial_surrogate(problem, networks[0], trial, like)
-    guess = Unknowns.at_guess(problem, surrogate)
-    prepared, surrogate = _prepare(problem, choice, surrogate, guess.parameters())
+    prepared, surrogate = _prepare(
+        problem, choice, surrogate, Unknowns.at_guess(problem, surrogate, first).parameters()
+    )
     if start is not None:
         surrogate = _continued(start.result.surrogate, surrogate, networks[0])
-        guess.free = like.new_tensor([p.to_free(_started(start, p)) for p in problem.parameters.values()])
-    racers = [Unknowns(problem, replace(surrogate, network=n), guess.free.clone()) for n in networks]
+        first = guesses(problem.parameters, _started(start, problem) | dict(guess or {}))
+    racers = [Unknowns.at_guess(problem, replace(surrogate, network=n), first) for n in networks]
     line = ProgressLine(enabled=progress)
 
     def result(training: Training, unknowns: Unknowns, status: Status, message: str, final: bool) -> Result:
@@ -236,14 +242,10 @@ def _continued(earlier: Surrogate, fresh: Surrogate, network: Network) -> Surrog
     return Surrogate(network, center, scale, offset, amplitude, fresh.trial)
 
 
-def _started(start: Solution, parameter: Any) -> float:
-    """The earlier estimate of a parameter, or the guess where that lies outside the present bounds."""
-    known = start.parameters.get(parameter.name)
-    if known is None:
-        return parameter.guess
-    above = parameter.lower is None or known.estimate > parameter.lower
-    below = parameter.upper is None or known.estimate < parameter.upper
-    return known.estimate if above and below else parameter.guess
+def _started(start: Solution, problem: Problem) -> dict[Any, float]:
+    """The earlier estimates of parameters that lie inside the present bounds."""
+    found = {name: known.estimate for name, known in start.parameters.items() if name in problem.parameters}
+    return {name: value for name, value in found.items() if problem.parameters[name].admits(value)}
 
 
 def _device(device: str | torch.device) -> torch.device:

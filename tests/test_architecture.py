@@ -34,6 +34,7 @@ ROOMS = (
     "candidates",
     "solver",
     "bootstrap",
+    "multistart",
     "problem_file",
     "cli",
 )

@@ -105,6 +105,14 @@ def test_parameters_transform_and_back():
     assert Parameter("k", 1.0) == Parameter("k", 1.0) != Parameter("k", 2.0)
 
 
+@pytest.mark.parametrize("bounds", [(0.0, None), (None, 5.0), (0.0, 5.0)])
+def test_a_value_that_rounding_brought_to_a_bound_has_a_free_number(bounds):
+    k = Parameter("k", 2.0, *bounds)
+    for end in (bound for bound in bounds if bound is not None):
+        assert not k.admits(end)
+        assert k.from_free(k.to_free(end)) == end and k.slope(k.to_free(end)) == 0
+
+
 def test_a_sympy_coefficient_is_the_expression_and_a_function_is_kept():
     assert Coefficient("k", MESH, X**2) == X**2
     k = Coefficient("k", MESH, np.exp, continuous=False)

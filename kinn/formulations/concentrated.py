@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from kinn.formulations.blocks import PointBlock
+from kinn.formulations.indicators import participation
 from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import Points
 
@@ -27,8 +28,7 @@ def concentrated(
 
     As in residual-based adaptive sampling (doi:10.1016/j.cma.2022.115671), but without a bias.
     """
-    square = _squares(points, block, unknowns)
-    share = float(square.sum()) ** 2 / max(len(square) * float((square**2).sum()), 1e-300)
+    share = participation(_squares(points, block, unknowns))
     if not np.isfinite(share) or share > CONCENTRATED:
         return points
     many = candidates(CANDIDATES * len(points))

@@ -131,6 +131,15 @@ def _weights(loss: str, z: np.ndarray) -> np.ndarray:
     return (DEGREES + 1) / (DEGREES + z**2) * (DEGREES + 1) / (DEGREES + 3)
 
 
+def counted(loss: str | None, z: np.ndarray) -> np.ndarray:
+    """What standardized misfits (n,) count: their squares, or what a robust loss makes of them."""
+    if loss is None:
+        return z**2
+    if loss == "huber":
+        return np.where(np.abs(z) <= HUBER, z**2, 2 * HUBER * np.abs(z) - HUBER**2)
+    return (DEGREES + 1) * np.log1p(z**2 / DEGREES) * (DEGREES + 1) / (DEGREES + 3)
+
+
 def data_blocks(
     problem: Problem,
     programs: Sequence[Program | IntegralTerm],

@@ -15,7 +15,7 @@ from kinn.formulations.blocks import PointBlock
 from kinn.formulations.factor import Factor, SingularTangent
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.growth import grown
-from kinn.formulations.indicators import cell_errors, quadratic_parts, share_of_cells
+from kinn.formulations.indicators import cell_errors, participation, quadratic_parts, seminorms
 from kinn.formulations.parts import Parts
 from kinn.formulations.pieces import Piece
 from kinn.formulations.prior import determined_by_data
@@ -33,7 +33,7 @@ CELLS = {1: 200, 2: 2000, 3: 1000}
 CONCENTRATED = 0.05  # share of the cells that as good as hold the squared error: below this a mesh is refined there
 # The part of sensitivities that only quadratic elements hold: above this, and in fewer cells than that, a mesh is refined there.
 RESOLVED, SHARP = 0.1, 0.3
-FINER = 1.5  # times as many cells, of which a part was refined
+FINER = 1.5  # times as many simplices when a part of them is refined; other cells are all refined
 LARGEST = {
     1: 100_000,
     2: 60_000,
@@ -93,7 +93,7 @@ class ErrorEstimate:
     _open: Any = field(default=None, repr=False)
     _growth: list[np.ndarray] = field(default_factory=list, repr=False)
     _ahead: bool = field(default=False, repr=False)
-    _answers: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
+    _sensitivities: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
 
     def grow(self, errors: np.ndarray | None = None) -> None:
         """From the next solution on a finer mesh where the last correction is large, if it is so in few cells and there is room;
@@ -102,7 +102,7 @@ class ErrorEstimate:
         space = self.space
         if errors is None:
             errors = cell_errors(space, self.error)
-            if share_of_cells(errors) > CONCENTRATED or 2 * space.size > LARGEST[space.mesh.dimension]:
+            if participation(errors) > CONCENTRATED or not self._room():
                 return
         self._growth.append(errors)
         self._ahead = True
@@ -110,16 +110,25 @@ class ErrorEstimate:
     def resolve(self) -> None:
         """The same where the last sensitivities are too sharp for the cells: a step to better parameters would be too short."""
         space = self.space
-        if self._ahead or space.order < 2 or 2 * space.size > LARGEST[space.mesh.dimension]:
+        if self._ahead or space.order < 2 or not self._room():
             return
         errors = np.zeros(len(space.mesh.cells))
-        for answer in self._answers.T:
-            whole = float(cell_errors(space, answer).sum())
-            part = quadratic_parts(space, answer)
-            if part.sum() > RESOLVED**2 * whole and share_of_cells(part) < SHARP:
-                errors += part / whole
+        for answer in self._sensitivities.T:
+            wholes, parts = seminorms(space, answer), quadratic_parts(space, answer)
+            for components in self.problem.fields.values():
+                places = [self.problem.index(component) for component in components]
+                whole, part = float(wholes[places].sum()), parts[places].sum(0)
+                if part.sum() > RESOLVED**2 * whole and participation(part) < SHARP:
+                    errors += part / whole
         if errors.any():
             self.grow(errors)
+
+    def _room(self) -> bool:
+        return max(2.0, self._finer) * self.space.size <= LARGEST[self.space.mesh.dimension]
+
+    @property
+    def _finer(self) -> float:
+        return FINER if self.space.mesh.kind.is_simplex else 2.0**self.space.mesh.dimension
 
     def _move(self) -> None:
         if self._ahead:
@@ -127,11 +136,12 @@ class ErrorEstimate:
             mesh = grown(space.mesh, self._growth[-1], space.weak)
             self.space = GalerkinSpace(self.problem, space.weak, mesh, space.order, parts=self.parts)
             self.error, self._factor, self._settling, self._ahead = np.zeros(0), None, None, False
+            self._sensitivities = np.zeros((space.size, 0))
 
     @property
     def cost(self) -> float:
         """A size that grows with what the next solution takes."""
-        return len(self.space.mesh.cells) * (FINER if self._ahead else 1.0)
+        return len(self.space.mesh.cells) * (self._finer if self._ahead else 1.0)
 
     def growth(self) -> list[Tensor]:
         """The errors that refined the mesh, one after another."""
@@ -216,8 +226,8 @@ class ErrorEstimate:
             state = state + change
             jets = space.jets_of(state)
         fields[factor.free] = -factor.solve(tangent[factor.free] @ fields)
-        answers = np.hstack([sensitivities(space, jets, parameters, factor, tangent, pieces), fields])
-        self._answers = answers[:, : len(parameters)]
+        self._sensitivities = sensitivities(space, jets, parameters, factor, tangent, pieces)
+        answers = np.hstack([self._sensitivities, fields])
         ends = space.values(trial), space.values(state)
         readings = [Reading(space, data) for data in self.problem.observations]
         slopes, count = slopes_of(readings, ends[1], space.values(answers), parameters), len(parameters)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 SLIGHT = 1e-10  # of the prior's matrix: directions of the weights that change no function belong to the prior
+FARTHEST = 1e6  # times the first guess, that a strength may be found from it
 
 
 class Evidence(NamedTuple):
@@ -47,6 +48,8 @@ def evidence(
         vectors.T @ torch.linalg.solve_triangular(root, (x * scale)[:, None], upper=False)[:, 0]
         for x in (toward, slope)
     )
+    # far from where the directions were found they are rounding, and a prior that outweighs all data needs no more strength
+    lowest, highest = first / FARTHEST, first * max(1.0, FARTHEST * float((1 - part).max()))
     for _ in range(1 if given else 30):
         whole = 1 - part + strength / first * part
         step = -(a + strength * b) / whole
@@ -54,7 +57,7 @@ def evidence(
         determined = float(((1 - part) / whole).sum())
         gain = float(((a + strength * b) ** 2 / whole + torch.log(strength / first * part / whole)).sum())
         now = Evidence((gain - strength * size) / 2, strength, determined)
-        strength = max(determined, 0.1) / max(left, 1e-12 * size, 1e-300)
+        strength = min(max(max(determined, 0.1) / max(left, 1e-12 * size, 1e-300), lowest), highest)
         if 0.95 < strength / now.strength < 1.05:
             break
     return now

@@ -1,4 +1,4 @@
-"""Where in a mesh the error of finite element functions sits."""
+"""Where in a mesh finite element functions, and squares in general, have most of what they are."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ def cell_errors(space: GalerkinSpace, error: np.ndarray, n_parents: int | None =
     `Mesh.refined` keeps the children of a cell `n_parents` numbers apart.
     """
     n_parents = len(space.mesh.cells) if n_parents is None else n_parents
-    return _seminorms(space, _local(space, error)).reshape(-1, n_parents).sum(0)
+    return _seminorms(space, _local(space, error)).sum(0).reshape(-1, n_parents).sum(0)
 
 
 def quadratic_parts(space: GalerkinSpace, function: np.ndarray) -> np.ndarray:
-    """Squared H1 seminorm in each cell of what linear elements do not hold of a finite element function (size,).
+    """Squared H1 seminorms (components, nc), derivatives in space, of what linear elements do not hold of a finite element
+    function (size,).
 
-    It falls with the cells' size; the error of the function itself falls with the square of that.
+    Their roots fall with the cells' size; the error of the function itself falls with the square of that.
     """
     values = _local(space, function)
     corners = space.mesh.kind.reference
@@ -29,9 +30,14 @@ def quadratic_parts(space: GalerkinSpace, function: np.ndarray) -> np.ndarray:
     return _seminorms(space, values - values[..., : len(corners)] @ linear.T)
 
 
-def share_of_cells(errors: np.ndarray) -> float:
-    """The share of the cells that as good as hold squared `errors` (nc,): 1 / nc if one does, 1 if all do alike."""
-    return float(errors.sum()) ** 2 / max(len(errors) * float((errors**2).sum()), 1e-300)
+def seminorms(space: GalerkinSpace, function: np.ndarray) -> np.ndarray:
+    """Squared H1 seminorms (components, nc), derivatives in space, of a finite element function (size,)."""
+    return _seminorms(space, _local(space, function))
+
+
+def participation(squares: np.ndarray) -> float:
+    """The participation ratio of `squares` (n,): 1 / n if one is all there is, 1 if all are alike."""
+    return float(squares.sum()) ** 2 / max(len(squares) * float((squares**2).sum()), 1e-300)
 
 
 def _local(space: GalerkinSpace, function: np.ndarray) -> np.ndarray:
@@ -40,13 +46,13 @@ def _local(space: GalerkinSpace, function: np.ndarray) -> np.ndarray:
 
 
 def _seminorms(space: GalerkinSpace, values: np.ndarray) -> np.ndarray:
-    """(nc,) of values (components, nc, b) at the nodes of each cell, over all components."""
+    """(components, nc) of values (components, nc, b) at the nodes of each cell."""
     trials, weight = space.all_cells
-    total = np.zeros(len(space.dofs))
-    for part in values:
+    found = np.zeros(values.shape[:2])
+    for component, part in enumerate(values):
         gradient = np.einsum("eb,ebqk->eqk", part, trials[..., 1 : 1 + space.mesh.spatial_dimension])
-        total += (weight * (gradient**2).sum(-1)).sum(1)
-    return total
+        found[component] = (weight * (gradient**2).sum(-1)).sum(1)
+    return found
 
 
-__all__ = ["cell_errors", "quadratic_parts", "share_of_cells"]
+__all__ = ["cell_errors", "participation", "quadratic_parts", "seminorms"]

@@ -229,7 +229,7 @@ def with_offset(surrogate: Surrogate, terms: Sequence[IntegralTerm], parameters:
     problem = terms[0].problem
     known = {component for component, _, _ in essential_values(problem)}
     still = replace(surrogate, amplitude=torch.zeros_like(surrogate.amplitude))
-    guess = Unknowns.at_guess(problem, still)
+    guess = Unknowns.at_guess(problem, still, dict(zip(problem.parameters, parameters.tolist(), strict=True)))
 
     def numbers(offset: Tensor) -> Tensor:
         at = replace(guess, surrogate=replace(still, offset=offset))

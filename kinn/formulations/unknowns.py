@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from kinn.formulations.surrogate import Surrogate
 from kinn.networks import Separate, TensorSpline
+from kinn.statement.parameters import guesses
 from kinn.statement.problem import Problem
 
 LARGEST_DENSE = 2500  # unknowns
@@ -27,8 +30,10 @@ class Unknowns:
     sparse: bool = False
 
     @staticmethod
-    def at_guess(problem: Problem, surrogate: Surrogate) -> Unknowns:
-        free = [p.to_free(p.guess) for p in problem.parameters.values()]
+    def at_guess(problem: Problem, surrogate: Surrogate, guess: Mapping[Any, float] | None = None) -> Unknowns:
+        """Parameters at their guesses, or at those of `guess`, by parameter or name."""
+        first = guesses(problem.parameters, guess)
+        free = [symbol.to_free(first[name]) for name, symbol in problem.parameters.items()]
         return Unknowns(problem, surrogate, surrogate.center.new_tensor(free))
 
     def copy(self) -> Unknowns:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import sympy as sp
 
-from kinn.statement.errors import StatementError
+from kinn.statement.errors import StatementError, suggest
 
 
 class Parameter(sp.Symbol):
@@ -57,13 +58,13 @@ class Parameter(sp.Symbol):
         return "identity" if self.lower is None and self.upper is None else "log"
 
     def to_free(self, value: float) -> float:
-        """The free number of a value inside the bounds."""
+        """The free number of a value inside the bounds; infinite for one that rounding has brought to a bound."""
         lower, upper = self.lower, self.upper
         if lower is not None and upper is not None:
-            return math.log((value - lower) / (upper - value))
+            return _log(value - lower) - _log(upper - value)
         if lower is not None:
-            return math.log(value - lower)
-        return value if upper is None else math.log(upper - value)
+            return _log(value - lower)
+        return value if upper is None else _log(upper - value)
 
     def from_free(self, free: float) -> float:
         """The value of a free number; the inverse of `to_free`."""
@@ -73,6 +74,10 @@ class Parameter(sp.Symbol):
         if lower is not None:
             return lower + _exp(free)
         return free if upper is None else upper - _exp(free)
+
+    def admits(self, value: float) -> bool:
+        """Whether a value lies inside the bounds."""
+        return (self.lower is None or value > self.lower) and (self.upper is None or value < self.upper)
 
     def slope(self, free: float) -> float:
         """The derivative of the value in the free number."""
@@ -89,6 +94,29 @@ class Parameter(sp.Symbol):
     def _hashable_content(self) -> tuple[Any, ...]:
         # Texts, so that SymPy can order parameters with and without bounds.
         return (self.name, repr(self.guess), repr(self.lower), repr(self.upper))
+
+
+def guesses(parameters: Mapping[str, Parameter], other: Mapping[Any, float] | None) -> dict[str, float]:
+    """Name -> first guess of every parameter, those of `other` (by parameter or name) in place of their own.
+
+    Raises StatementError for a name that is none of theirs, and for a guess outside its bounds.
+    """
+    if not isinstance(other, Mapping | None):
+        raise StatementError(f"guess={other!r}; give a dict with a number for each parameter, such as {{'k': 2.0}}")
+    found = {name: symbol.guess for name, symbol in parameters.items()}
+    for key, value in (other or {}).items():
+        name = str(key)
+        if name not in parameters:
+            raise StatementError(
+                f"guess= names {name!r}, which is no parameter of the problem{suggest(name, parameters)}"
+            )
+        symbol = parameters[name]
+        found[name] = Parameter(name, value, symbol.lower, symbol.upper).guess
+    return found
+
+
+def _log(distance: float) -> float:
+    return math.log(distance) if distance != 0 else -math.inf
 
 
 def _exp(free: float) -> float:
