@@ -69,3 +69,10 @@ def test_a_judge_refines_where_sensitivities_are_too_sharp_for_it(sharp):
     judge.resolve()
     judge._move()
     assert len(judge.space.mesh.cells) == count
+
+
+def test_the_strong_form_lets_its_judge_resolve_sensitivities(monkeypatch):
+    asked, mesh = [], kinn.Mesh.box(0, 1, cells=8)
+    monkeypatch.setattr(ErrorEstimate, "resolve", lambda self: asked.append(self._sensitivities.shape[1]))
+    kinn.solve(stated(mesh)[0], form="strong", steps=20, progress=False)
+    assert asked and set(asked) == {1}
