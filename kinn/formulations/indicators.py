@@ -15,7 +15,7 @@ def cell_errors(space: GalerkinSpace, error: np.ndarray, n_parents: int | None =
     `Mesh.refined` keeps the children of a cell `n_parents` numbers apart.
     """
     n_parents = len(space.mesh.cells) if n_parents is None else n_parents
-    return _seminorms(space, _local(space, error)).sum(0).reshape(-1, n_parents).sum(0)
+    return seminorms(space, error).sum(0).reshape(-1, n_parents).sum(0)
 
 
 def quadratic_parts(space: GalerkinSpace, function: np.ndarray) -> np.ndarray:

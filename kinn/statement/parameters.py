@@ -40,14 +40,14 @@ class Parameter(sp.Symbol):
             high = _number(name, "upper", upper)
         if low is not None and high is not None and low >= high:
             raise StatementError(f"parameter {name!r} has lower={low:g} and upper={high:g}; lower must be below upper")
-        if (low is not None and value <= low) or (high is not None and value >= high):
+        # __xnew__ passes by the cache of Symbol.__new__, whose key is the name alone.
+        self: Any = sp.Symbol.__xnew__(cls, name, real=True)
+        self.guess, self.lower, self.upper = value, low, high
+        if not self.admits(value):
             text = f"({'-inf' if low is None else f'{low:g}'}, {'inf' if high is None else f'{high:g}'})"
             raise StatementError(
                 f"parameter {name!r} has guess={value:g} outside its bounds {text}; give a guess strictly inside them"
             )
-        # __xnew__ passes by the cache of Symbol.__new__, whose key is the name alone.
-        self: Any = sp.Symbol.__xnew__(cls, name, real=True)
-        self.guess, self.lower, self.upper = value, low, high
         return self
 
     @property
