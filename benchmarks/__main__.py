@@ -1,4 +1,4 @@
-"""`python -m benchmarks engine | figures | scales | networks | coverage | bands | identified`: measure, print a table, write JSON and markdown."""
+"""`python -m benchmarks SUITE`: measure, print a table, write JSON and markdown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks import bands, coverage, engine, figures, identified, networks, scales
+from benchmarks import bands, coverage, engine, figures, identified, kernels, kinn_paper, laws, networks, scales
 from benchmarks.conditions import RESULTS
 from benchmarks.suite import BANDS, COVERAGE, GROUPS
 
@@ -123,6 +123,39 @@ def identified_command(
 ) -> None:
     """Inverse problems by networks and by finite elements; each problem's results replace its earlier ones."""
     print(identified.run(seed, problems, threads, within, limit, _folder(output, limit)))
+
+
+@app.command("kinn_paper")
+def kinn_paper_command(
+    seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... of each run.", min=1)] = 5,
+    problems: Annotated[str | None, typer.Option(help="Problems, separated by commas; all by default.")] = None,
+    threads: Threads = 2,
+    limit: Limit = None,
+    output: Output = RESULTS,
+) -> None:
+    """KANs, MLPs and finite elements on the examples of the KINN paper; rows that were measured stay."""
+    print(kinn_paper.run(seeds, problems, threads, limit, _folder(output, limit)))
+
+
+@app.command("kernels")
+def kernels_command(
+    seconds: Annotated[float, typer.Option(help="Of each run.", min=0.1)] = 20.0,
+    threads: Threads = 2,
+    output: Output = RESULTS,
+) -> None:
+    """Neural tangent kernels of a KAN and an MLP during training."""
+    print(kernels.run(seconds, threads, output))
+
+
+@app.command("laws")
+def laws_command(
+    seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... of each run.", min=1)] = 3,
+    seconds: Annotated[float, typer.Option(help="Of each run.", min=0.1)] = 10.0,
+    threads: Threads = 2,
+    output: Output = RESULTS,
+) -> None:
+    """Errors of KANs of fixed size against cells and degree of their splines, and fitted slopes."""
+    print(laws.run(seeds, seconds, threads, output))
 
 
 @app.command("step", hidden=True)

@@ -7,7 +7,6 @@ MLP, the library's default of about 600 parameters, shows what a smaller one rea
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from benchmarks import kept
 from benchmarks.conditions import ROOT, conditions, write_table
 from benchmarks.runs import finite, middle, worst
 from benchmarks.suite import MESHES, ONE_EACH, Case, selected
+from kinn.comparison.cost import mlp_widths
 from kinn.problem_file import ProblemFile
 from kinn.report.errors import Comparison
 
@@ -36,16 +36,6 @@ HEADER = (
     "run", "seconds", "KAN parameters", "KAN median", "worst", "MLP parameters", "MLP median", "worst",
     "KAN / MLP", "asked", "met", "small MLP median", "worst",
 )  # fmt: skip
-
-
-def mlp_widths(d: int, c: int, n_parameters: int) -> list[int]:
-    """`[d, w, v, c]` with v = w, or nearly, so that the number of parameters is as close as it can be."""
-
-    def count(w: int, v: int) -> int:
-        return w * (d + 1) + v * (w + 1) + c * (v + 1)
-
-    pairs = [(w, w + more) for w, more in product(range(2, 200), (0, -1, 1)) if w + more > 0]
-    return [d, *min(pairs, key=lambda pair: abs(count(*pair) - n_parameters)), c]
 
 
 def run_all(problem: kinn.Problem, comparison: Comparison, seed: int, seconds: float) -> dict[str, Any]:

@@ -7,12 +7,14 @@ from kinn.bases import Chebyshev as Chebyshev
 from kinn.bases import Fourier as Fourier
 from kinn.bases import Gaussian as Gaussian
 from kinn.bootstrap import bootstrap as bootstrap
+from kinn.comparison.bench import bench as bench
 from kinn.geometry import Interval as Interval
 from kinn.geometry import Mesh as Mesh
 from kinn.multistart import multistart as multistart
 from kinn.networks import KAN as KAN
 from kinn.networks import MLP as MLP
 from kinn.networks import TensorSpline as TensorSpline
+from kinn.optimize import LBFGS as LBFGS
 from kinn.optimize import Adam as Adam
 from kinn.optimize import GaussNewton as GaussNewton
 from kinn.result import Status as Status

@@ -43,7 +43,8 @@ def candidates(
 
     Raises StatementError for what is no network, does not fit the problem, or leaves a field out.
     """
-    networks = network if isinstance(network, Mapping) else dict.fromkeys(_groups(problem, network), network)
+    network = None if isinstance(network, str) and network == "kan" else network
+    networks = network if isinstance(network, Mapping) else dict.fromkeys(groups(problem, network), network)
     d, places = trial.n_inputs(problem.mesh.dimension), places_of(networks, trial.owners(problem))
     few_inputs = d - len(trial.layers)
     hidden = HIDDEN if len(problem.components) < 3 else WIDER
@@ -74,7 +75,7 @@ def candidates(
     return [one.to(dtype=dtype, device=device) for one in found], trial
 
 
-def _groups(problem: Problem, network: Any) -> list[tuple[str, ...]]:
+def groups(problem: Problem, network: Any = None) -> list[tuple[str, ...]]:
     """The fields that share a network of the library's: all that equations determine, and each unknown coefficient alone."""
     alone = {component.field for component in problem.identified}
     if not (network is None or isinstance(network, str)) or len(alone) == len(problem.fields):
@@ -95,8 +96,8 @@ def _splines(problem: Problem, network: Any, trial: Trial) -> dict[tuple[str, ..
         return {}
     if _is_pointwise(problem) and not trial.enriched and d <= 3:
         cells = min(max(round(len(mesh.nodes) ** (1 / d)) - 1, 1), FINEST[d])
-        groups = _groups(problem, network)
-        return {groups[0]: (tuple(range(d)), BSpline(1, cells))} if len(groups) == 1 else {}
+        shared = groups(problem, network)
+        return {shared[0]: (tuple(range(d)), BSpline(1, cells))} if len(shared) == 1 else {}
     if not (trial.enriched and problem.observations and len(problem.components) > len(problem.identified)):
         return {}
     for component in problem.identified:
@@ -211,4 +212,4 @@ def check_smoothness(problem: Problem, choice: Choice, network: Network) -> None
         )
 
 
-__all__ = ["candidates", "check_smoothness", "describe"]
+__all__ = ["candidates", "check_smoothness", "describe", "groups"]

@@ -19,7 +19,7 @@ from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 from kinn.limits import Course
 from kinn.networks import ModuleNetwork
-from kinn.optimize import AdamState, LevenbergMarquardt
+from kinn.optimize import AdamState, LBFGSState, LevenbergMarquardt
 from kinn.result import Record
 from kinn.statement.errors import StatementError
 from kinn.statement.problem import Problem
@@ -28,7 +28,7 @@ from kinn.training import Training
 FORMAT = 2
 NAME, KIND, GIVE = "checkpoint.kinn", "a checkpoint", "the folder that a run wrote its checkpoints to"
 EVERY = 10.0  # seconds between two files
-OPTIMIZERS = {"adam": AdamState, "optimizer": LevenbergMarquardt}
+OPTIMIZERS = {"adam": AdamState, "lbfgs": LBFGSState, "optimizer": LevenbergMarquardt}
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
 
@@ -154,7 +154,7 @@ def _unpack(state: State, training: Training) -> None:
     device, course = first.free.device, {**document["course"], "before": tensors["before"].to(first.free.device)}
     for name, kind in OPTIMIZERS.items():
         parts = {key: value.to(device) for key, value in _part(name, tensors).items()}
-        course[name] = kind(**course[name], **parts) if course[name] else None
+        course[name] = kind(**course[name], **parts) if course.get(name) else None
     training.course = Course(**course)
     training.steps, training.terms = document["steps"], document["terms"]
     training.history = [Record(**record) for record in document["history"]]

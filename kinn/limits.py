@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from kinn.optimize import AdamState, LevenbergMarquardt
+from kinn.optimize import LBFGS, Adam, AdamState, LBFGSState, LevenbergMarquardt
 from kinn.result import Status
 
 GROWTH = 1.5  # the time to judge a solution grows with this power of the size of the judge
@@ -21,6 +22,13 @@ class Stop(Exception):
     def __init__(self, status: Status, message: str = "") -> None:
         super().__init__(message)
         self.status, self.message = status, message or status.value
+
+
+def check_finite(losses: Mapping[str, float]) -> None:
+    """Raise Stop with the name of the first term that is infinite or NaN."""
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise Stop(Status.NONFINITE, f"the term {name!r} is infinite or NaN; {Status.NONFINITE.value}")
 
 
 @dataclass
@@ -38,7 +46,7 @@ class Course:
 
     Attributes:
         raced: whether one of the initial networks has been chosen.
-        stage: which of `stages` runs; `adam` is the state of one of Adam.
+        stage: which of `stages` runs; `adam` and `lbfgs` are the states of one of Adam and of L-BFGS.
         rounds, ratio, idle, best_check, damping: what one round of Gauss-Newton hands to the next: how many there were,
             the factor of its number of points, rounds without improvement, the lowest check, the optimizer's damping.
         optimizer, losses, before: of the round that runs: its state, its losses, the free parameters at its start.
@@ -49,6 +57,7 @@ class Course:
     raced: bool = False
     stage: int = 0
     adam: AdamState | None = None
+    lbfgs: LBFGSState | None = None
     rounds: int = 0
     ratio: int = 1
     idle: int = 0
@@ -59,6 +68,17 @@ class Course:
     before: Tensor = field(default_factory=lambda: torch.zeros(0))
     estimate_per_residual: float = math.inf
     held: bool = False
+
+    def next_stage(self) -> None:
+        self.stage, self.adam, self.lbfgs = self.stage + 1, None, None
+
+    def descent(self, stage: Adam | LBFGS) -> AdamState | LBFGSState:
+        """The state of a stage on gradients: as it stands, or a new one."""
+        if isinstance(stage, Adam):
+            self.adam = self.adam or AdamState(stage.learning_rate)
+            return self.adam
+        self.lbfgs = self.lbfgs or LBFGSState()
+        return self.lbfgs
 
 
 @dataclass

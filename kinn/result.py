@@ -69,7 +69,8 @@ class Result:
     `note` says which combinations of parameters the data determine where they do not determine each, and which data contradict
     the statement; `root` is B (q, r) with
     B B' the covariance of the weights of unknown coefficient fields and of the parameters' free numbers, (0, 0) without data;
-    `leverage` (n,) is by what part of its error each value moves its own prediction, empty where elements do not tell.
+    `leverage` (n,) is by what part of its error each value moves its own prediction, empty where elements do not tell;
+    `n_points` is how many points, or tests of the weak form, the last network asked for.
     """
 
     problem: Problem
@@ -92,6 +93,7 @@ class Result:
     note: str = ""
     root: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
     leverage: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    n_points: int = 0
 
     @property
     def n_parameters(self) -> int:
@@ -116,7 +118,8 @@ class Result:
                 rows.append(program(z, x, n, self.parameter_values(x), program.tabulate(x)).T.cpu().numpy())
         return np.concatenate(rows) if rows else np.zeros((0, len(expressions)))
 
-    def _unknowns(self) -> Unknowns:
+    def unknowns(self) -> Unknowns:
+        """The surrogate and the parameters as what training moves."""
         values = [p.to_free(self.parameters[name].estimate) for name, p in self.problem.parameters.items()]
         return Unknowns(self.problem, self.surrogate, self.surrogate.center.new_tensor(values))
 
@@ -127,7 +130,7 @@ class Result:
         Raises StatementError where it is not known what each value has moved.
         """
         found, share = (
-            Data.of(self.problem).residuals(self._unknowns()),
+            Data.of(self.problem).residuals(self.unknowns()),
             np.ones(sum(map(len, self.problem.observations))),
         )
         if left_out:
@@ -159,7 +162,7 @@ class Result:
     def deviation(self, expression: sp.Expr, points: np.ndarray) -> np.ndarray:
         """The standard deviation (n,) of an expression of unknown coefficient fields and parameters at points (n, d), other
         fields as they are."""
-        like, unknowns = self.surrogate.center, self._unknowns()
+        like, unknowns = self.surrogate.center, self.unknowns()
         at = Points(np.asarray(points, dtype=np.float64), np.ones(len(points)))
         block = PointBlock("", Program([expression], self.problem), at, self.surrogate, sums=True)
         columns, root = determined_by_data(unknowns), self.root.to(like)

@@ -28,7 +28,7 @@ from kinn.formulations.unknowns import Unknowns
 from kinn.inference.intervals import infer
 from kinn.limits import Clock, Limits
 from kinn.networks import Network
-from kinn.optimize import Adam, GaussNewton
+from kinn.optimize import LBFGS, Adam, GaussNewton
 from kinn.report.progress import ProgressLine
 from kinn.report.tables import singular_texts
 from kinn.result import Record, Result, Status
@@ -88,7 +88,7 @@ def solve(
     problem: Problem,
     network: str | nn.Module | Callable[[int], nn.Module] | Mapping[Any, Any] | None = None,
     form: str | None = None,
-    stages: Sequence[Adam | GaussNewton] | None = None,
+    stages: Sequence[Adam | LBFGS | GaussNewton] | None = None,
     tolerance: float = 1e-6,
     steps: int | None = None,
     time_limit: float | None = None,
@@ -111,7 +111,8 @@ def solve(
             a seed that makes one: then a few of them race at first, as the defaults do. A dict gives fields networks of their
             own, `{"p": "mlp", ("u", "v"): "kan"}`.
         form: "strong" or "weak"; by default the one that fits, see `choose`.
-        stages: optimizers one after another; by default Gauss-Newton with refinement.
+        stages: optimizers one after another, `[Adam(2000), LBFGS()]`; by default Gauss-Newton with refinement. Without Gauss-Newton
+            no networks race: the first one is trained as it is.
         tolerance: relative H1 error at which the estimate ends the run.
         steps, time_limit: other ends, in optimizer steps and seconds.
         start: an earlier solution of a problem with the same fields, to go on from with its network (`network` is not read).
@@ -183,7 +184,7 @@ def solve(
             seconds=clock.seconds(), steps=training.steps, tolerance=tolerance, estimate=training.estimate,
             estimate_note=_note(problem, choice, prepared), terms=dict(training.terms), history=tuple(training.history),
             sigmas={d.name or "": float(np.median(s)) for d, s in zip(problem.observations, training.data.sigmas, strict=True)},
-            note=inferred.note, root=inferred.root, leverage=inferred.leverage,
+            note=inferred.note, root=inferred.root, leverage=inferred.leverage, n_points=training.n_points,
         )  # fmt: skip
 
     def on_record(record: Record, unknowns: Unknowns, terms: dict[str, float]) -> None:

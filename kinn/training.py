@@ -6,24 +6,25 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 from kinn.formulations.data import Data
 from kinn.formulations.form import Form
 from kinn.formulations.prior import Priors, determined_by_data
 from kinn.formulations.projection import Settled, begin, settle
 from kinn.formulations.surrogate import Surrogate
-from kinn.formulations.system import System, not_finite
+from kinn.formulations.system import System
 from kinn.formulations.unknowns import Unknowns
-from kinn.limits import Clock, Course, Limits, Pace, Stop
-from kinn.optimize import Adam, AdamState, GaussNewton, LevenbergMarquardt
+from kinn.limits import Clock, Course, Limits, Pace, Stop, check_finite
+from kinn.optimize import LBFGS, Adam, GaussNewton, LevenbergMarquardt
+from kinn.race import race
 from kinn.result import Record, Status
 from kinn.statement.problem import Problem
 
 POINTS_PER_PARAMETER = 3
 LARGEST_NETWORK = 2400
-RACE, RACE_STEPS = (3, 2, 1), 5  # how many initial networks are left after each round of a race, and its steps
 STAGE_STEPS = 60
-STRIDE, ADAM_STRIDE = 10, 100  # steps between two moments from which a run can be continued
+STRIDE = 10  # steps between two moments from which a run can be continued; on gradients ten times as many
 # A stage ends when the loss falls slower than by a rate a step over a window of steps: early where refinement waits.
 GROWING, FULL_GROWN = (8, 0.7), (30, 0.995)
 PATIENCE, IMPROVEMENT = 3, 0.8  # stages in a row that may pass before the squared residual has fallen by this factor
@@ -60,8 +61,7 @@ class Training:
         self.steps = 0
         self.terms: dict[str, float] = {}
         self.course = Course()
-        self._last_record = -math.inf
-        self._pace = Pace()
+        self._last_record, self._pace = -math.inf, Pace()
         self.settled: Settled | None = None
 
     @property
@@ -73,6 +73,11 @@ class Training:
     def estimate(self) -> float | None:
         """The estimated error of the best solution."""
         return None if self.best is None else self.best[1]
+
+    @property
+    def n_points(self) -> int:
+        """How many points, or tests of the weak form, the present network asks for."""
+        return self.course.ratio * self._size()
 
     def final_system(self) -> System:
         """All terms at the present solution, as they count in the end."""
@@ -91,23 +96,25 @@ class Training:
     def _size(self) -> int:
         return math.ceil(POINTS_PER_PARAMETER * self.unknowns.size)
 
-    def run(self, stages: Sequence[Adam | GaussNewton]) -> tuple[Status, str]:
+    def run(self, stages: Sequence[Adam | LBFGS | GaussNewton]) -> tuple[Status, str]:
         """Run the stages; returns why the run ended. The best solution is in `unknowns`, after Ctrl-C too."""
         try:
             try:
                 if not self.course.raced:
                     self._stand()
                     now = self.data, self.priors, self.form, self.candidates
-                    self.course.held = begin(*now, self._size(), self.seed, self._time_is_up)
-                    self._race()
+                    races = any(isinstance(stage, GaussNewton) for stage in stages)
+                    self.course.held = races and begin(*now, self._size(), self.seed, self._time_is_up)
+                    racers = self.candidates if races else self.candidates[:1]
+                    self.unknowns, self.course.raced = race(racers, self._prepared, self._time_is_up), True
+                ended = False
                 for stage in stages[self.course.stage :]:
                     self._stand()
-                    if isinstance(stage, Adam):
-                        self._adam(stage)
-                    else:
+                    if isinstance(stage, GaussNewton):
                         self._gauss_newton(stage)
-                    self.course.stage, self.course.adam = self.course.stage + 1, None
-                raise Stop(Status.STEP_LIMIT)
+                    ended = self._on_gradients(stage)
+                    self.course.next_stage()
+                raise Stop(Status.STALLED if ended else Status.STEP_LIMIT)
             except KeyboardInterrupt:
                 self._judge(self._size(), None)
                 raise Stop(Status.INTERRUPTED) from None
@@ -123,57 +130,39 @@ class Training:
         self.unknowns.assign(self.unknowns.vector())  # one layout in memory, here and when restored: sums round alike
         self.on_stand(self)
 
-    def _race(self) -> None:
-        """A few steps for each initial network, a few more for the better ones; the one with the lowest loss goes on."""
-        racers, broken = [(candidate, LevenbergMarquardt()) for candidate in self.candidates], None
-        for kept in RACE if len(racers) > 1 else ():
-            reached = []
-            for candidate, optimizer in racers:
-                self.unknowns = candidate
-                system = self._system(self._size(), self.seed)
-                try:
-                    self._check_finite(system.losses())
-                except Stop as stop:
-                    broken = stop
-                    continue
-                loss = system.loss()
-                for _ in range(RACE_STEPS):
-                    if self._time_is_up() or (step := optimizer.step(system)) is None:
-                        break
-                    loss = step
-                reached.append((loss, candidate, optimizer))
-                if self._time_is_up():
-                    break
-            if not reached and broken is not None:
-                raise broken
-            racers = [(candidate, optimizer) for _, candidate, optimizer in sorted(reached, key=lambda r: r[0])[:kept]]
-        self.unknowns, self.course.raced = racers[0][0], True
+    def _prepared(self, candidate: Unknowns) -> System:
+        self.unknowns = candidate
+        return self._system(self._size(), self.seed)
 
-    def _adam(self, stage: Adam) -> None:
+    def _on_gradients(self, stage: Adam | LBFGS) -> bool:
+        """Adam or L-BFGS on points that stay; whether it ended by itself, since the loss fell no further."""
         system = self._system(self._size(), self.seed + 1)
-        self._check_finite(system.losses())
-        state = self.course.adam = self.course.adam or AdamState(stage.learning_rate)
-        while state.count < stage.steps:
-            loss = state.step(system)
-            if loss is None:
-                raise Stop(Status.NONFINITE, f"the gradient became infinite or NaN in Adam; {Status.NONFINITE.value}")
+        check_finite(system.losses())
+        state = self.course.descent(stage)
+        while state.count < stage.steps and not state.ended:
+            if (loss := state.step(system)) is None:
+                raise Stop(Status.NONFINITE, f"the gradient became infinite or NaN; {Status.NONFINITE.value}")
             self._after_step(loss)
-            if state.count % ADAM_STRIDE == 0:
+            if state.count % (10 * STRIDE) == 0:
                 self._stand()
+                if self.form.linearizes:
+                    system = self._system(self._size(), self.seed + 1)
+                    state.restart()
         self._judge(self._size(), system.loss())
+        return state.ended
 
-    def _gauss_newton(self, stage: GaussNewton) -> None:
+    def _gauss_newton(self, stage: GaussNewton) -> NoReturn:
         course = self.course
         while True:
             if course.optimizer is None:
                 course.rounds, course.losses, course.before = course.rounds + 1, [], self.unknowns.free.clone()
                 course.optimizer = LevenbergMarquardt(course.damping, stage.exact)
             optimizer, before = course.optimizer, course.before
-            n, finer = course.ratio * self._size(), self._finer()
+            n, finer = self.n_points, self._finer(stage)
             ended = False
             while not ended:
                 system = self._system(n, self.seed + 1000 * course.rounds)
-                self._check_finite(system.losses())
+                check_finite(system.losses())
                 ended = self._descend(optimizer, system, FULL_GROWN if finer is None else GROWING)
             loss = system.loss()
             check, estimate, shift = self._judge(n, loss)
@@ -191,7 +180,7 @@ class Training:
             course.best_check = min(check, course.best_check)
             # physics that are exact enough wait for the parameters, as long as they come nearer
             determined = self.problem.parameters or self.problem.identified
-            finer = None if exact and determined and course.idle < PATIENCE else self._finer()
+            finer = None if exact and determined and course.idle < PATIENCE else self._finer(stage)
             if finer is not None:
                 self.unknowns = replace(self.unknowns, surrogate=finer)
             elif course.idle >= PATIENCE:
@@ -200,9 +189,9 @@ class Training:
             if self._time_is_up():
                 raise Stop(Status.TIME_LIMIT)
 
-    def _finer(self) -> Surrogate | None:
+    def _finer(self, stage: GaussNewton) -> Surrogate | None:
         """The present function with a richer network, where there are points or tests enough to train it safely."""
-        finer, capacity = self.unknowns.surrogate.refined(), self.form.capacity
+        finer, capacity = self.unknowns.surrogate.refined() if stage.refine else None, self.form.capacity
         room = LARGEST_NETWORK if capacity is None else min(LARGEST_NETWORK, capacity / (2 * POINTS_PER_PARAMETER))
         fixed = len(determined_by_data(self.unknowns)) if self.course.held else 0
         return finer if finer is not None and finer.network.n_parameters - fixed <= room else None
@@ -267,7 +256,7 @@ class Training:
         start, cost = time.perf_counter(), self.form.cost
         judgement = self.form.judge(self.unknowns, n)
         check, estimate = sum(judgement.terms.values()), judgement.estimate
-        self._check_finite(judgement.terms)
+        check_finite(judgement.terms)
         now = self.data, self.priors, self.form, self.unknowns
         self.settled, score = settle(*now, estimate, self._time_is_up), check if estimate is None else estimate
         # Estimates on the growing tests of the weak form become more honest: the latest counts unless it is clearly worse.
@@ -292,8 +281,3 @@ class Training:
         """Whether there is no time left for more than a step and judging the solution."""
         limit = self.limits.time_limit
         return limit is not None and self.clock.seconds() + self._pace.ahead(self.form.cost) >= limit
-
-    def _check_finite(self, losses: dict[str, float]) -> None:
-        if not math.isfinite(sum(losses.values())):
-            name = not_finite(losses)
-            raise Stop(Status.NONFINITE, f"the term {name!r} is infinite or NaN; {Status.NONFINITE.value}")

@@ -25,6 +25,7 @@ ROOMS = (
     "hashed_file",
     "result",
     "limits",
+    "race",
     "training",
     "checkpoints",
     "inference",
@@ -36,6 +37,7 @@ ROOMS = (
     "bootstrap",
     "multistart",
     "problem_file",
+    "comparison",
     "cli",
 )
 OUTSIDE = ("__init__", "__main__")  # the front doors: they import from everywhere and nothing imports them

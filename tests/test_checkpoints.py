@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 import kinn
-from kinn import Adam, GaussNewton, StatementError, Status, checkpoints, cli, div, grad, hashed_file, training
+from kinn import LBFGS, Adam, GaussNewton, StatementError, Status, checkpoints, cli, div, grad, hashed_file, training
+from kinn import race as racing
 from kinn.checkpoints import Checkpoints
 from kinn.formulations.choice import choose
 from kinn.formulations.scaling import initial_surrogate
@@ -21,7 +22,7 @@ from kinn.formulations.strong import StrongForm
 from kinn.formulations.trial import Trial
 from kinn.formulations.unknowns import Unknowns
 from kinn.limits import Clock, Course, Limits
-from kinn.optimize import AdamState, LevenbergMarquardt
+from kinn.optimize import AdamState, LBFGSState, LevenbergMarquardt
 from kinn.problem_file import ProblemFile
 from kinn.training import Training
 
@@ -133,6 +134,7 @@ RUNS = {
     "field": (sourced, {"steps": 40}),
     "weak, layer": (stream, {"network": kan(2), "steps": 28, "tolerance": 1e-9}),
     "adam": (rod, {"network": kan(1), "stages": [Adam(25, 0.03), Adam(20, 0.01), GaussNewton()], "steps": 60}),
+    "lbfgs": (rod, {"network": kan(1), "stages": [Adam(25, 0.03), LBFGS(400)], "steps": 250}),
     "exact": (rod, {"network": kan(1), "stages": [GaussNewton(exact=True)], "steps": 30, "tolerance": 1e-9}),
 }
 
@@ -168,9 +170,8 @@ def interrupt_after(step, raised):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_that_goes_on_is_the_run_that_never_ended(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "ADAM_STRIDE", 10)
     monkeypatch.setattr(training, "STRIDE", 5)
-    monkeypatch.setattr(training, "RACE_STEPS", 3)
+    monkeypatch.setattr(racing, "STEPS", 3)
     build, options = RUNS[name]
     whole = solve(build(), **options)
     part = solve(build(), checkpoint=tmp_path, **{**options, "steps": math.ceil(0.6 * options["steps"])})
@@ -206,6 +207,7 @@ def test_every_part_of_the_course_of_a_run_comes_back(tmp_path):
         raced=True, stage=1, rounds=4, ratio=2, idle=1, best_check=math.pi, damping=0.1, estimate_per_residual=1 / 3, held=True,
         adam=AdamState(0.1, 3, torch.ones(2), torch.full((2,), 2.0)), losses=[0.3, 0.1], before=torch.full((1,), 0.7),
         optimizer=LevenbergMarquardt(0.2, True, torch.full((2,), 3.0)),
+        lbfgs=LBFGSState(2, True, 0.5, torch.ones(2), torch.ones(1, 2), torch.full((1, 2), 0.1)),
     )  # fmt: skip
     assert all(getattr(course, part.name) != part.default for part in fields(Course))  # none is left out here
     problem, runs = rod(), []
@@ -222,7 +224,7 @@ def test_every_part_of_the_course_of_a_run_comes_back(tmp_path):
 
 
 def test_a_run_interrupted_in_the_race_starts_anew(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "RACE_STEPS", 3)
+    monkeypatch.setattr(racing, "STEPS", 3)
     options = {**RUNS["race"][1], "steps": 8}
     whole = solve(rod(), **options)
     step = training.LevenbergMarquardt.step
@@ -278,7 +280,7 @@ def kept(tmp_path_factory):
         ({"form": "weak"}, "has form 'strong', this one 'weak'"),
         ({"network": kinn.MLP([1, 4, 1])}, r"has network 'KAN \[1, 3, 1\].*', this one 'MLP \[1, 4, 1\]"),
         ({"dtype": torch.float32}, "has dtype 'torch.float64', this one 'torch.float32'"),
-        ({"stages": [Adam(5)]}, r"has stages 'GaussNewton\(exact=False\)', this one 'Adam\(steps=5"),
+        ({"stages": [Adam(5)]}, r"has stages 'GaussNewton\(exact=False, refine=True\)', this one 'Adam\(steps=5"),
     ],
 )
 def test_other_settings_are_refused_and_the_difference_told(kept, other, text):
@@ -336,7 +338,7 @@ def test_a_disk_that_fills_up_costs_the_checkpoint_but_not_the_run(tmp_path, mon
 def test_the_command_line_goes_on_with_a_run(tmp_path, monkeypatch, capsys):
     (tmp_path / "rod.py").write_text(PROBLEM)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "RACE_STEPS", 2)
+    monkeypatch.setattr(racing, "STEPS", 2)
     assert cli.main(["solve", "rod.py", "--quiet", "--steps", "12", "-o", "part"]) == 0
     saved = json.loads(header(tmp_path / "part" / checkpoints.NAME))
     assert cli.main(["solve", "rod.py", "--quiet", "--steps", "16", "--resume", "part"]) == 0

@@ -1,9 +1,11 @@
 """Optimizers of sums of squares on problems whose answer is known."""
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
 
-from kinn.optimize import AdamState, LeastSquares, LevenbergMarquardt
+from kinn.optimize import AdamState, LBFGSState, LeastSquares, LevenbergMarquardt
 
 
 class Residuals(LeastSquares):
@@ -165,6 +167,62 @@ def test_adam_lowers_a_quadratic_and_ignores_the_unit_of_the_loss():
         assert system.loss() < 1e-3 * before
         paths.append(system.theta)
     assert torch.allclose(*paths, rtol=1e-6, atol=1e-9)
+
+
+def descended(system, iterations):
+    state = LBFGSState()
+    while state.count < iterations and not state.ended:
+        assert state.step(system) is not None
+    return state
+
+
+def test_lbfgs_solves_what_has_a_curved_valley_and_ends_by_itself():
+    system = Residuals(rosenbrock, [-1.2, 1.0])
+    state = descended(system, 200)
+    assert state.ended and state.count < 60 and torch.allclose(system.theta, torch.ones(2).double(), atol=1e-8)
+    assert state.loss == system.loss()
+
+
+def test_lbfgs_does_not_mind_the_unit_of_the_loss():
+    """torch's own forgets curvatures below 1e-10, so that it stops learning where losses are small."""
+    paths = []
+    for unit in (1.0, 1e-9):
+        matrix, right = ill_conditioned(1e3)
+        system = Residuals(lambda t, m=matrix, r=right, u=unit: u * (m @ t - r), torch.zeros(12))
+        before = system.loss()
+        descended(system, 200)
+        paths.append(system.loss() / before)
+    assert max(paths) < 1e-12
+
+
+def test_lbfgs_agrees_with_scipy_on_how_far_an_iteration_leads():
+    matrix, right = ill_conditioned(100.0)
+    system = Residuals(lambda t: matrix @ t - right, torch.zeros(12))
+    found = minimize(lambda t: float(((matrix.numpy() @ t - right.numpy()) ** 2).sum()), np.zeros(12), method="L-BFGS-B",
+                     jac=lambda t: 2 * matrix.numpy().T @ (matrix.numpy() @ t - right.numpy()),
+                     options={"maxiter": 25, "maxcor": 50, "ftol": 0, "gtol": 0})  # fmt: skip
+    descended(system, 25)
+    assert system.loss() < 10 * found.fun
+
+
+def test_lbfgs_stays_where_it_was_when_interrupted_or_not_finite():
+    system = Residuals(lambda t: torch.log(t), [-1.0])
+    assert LBFGSState().step(system) is None and system.theta.item() == -1
+    system, calls = Residuals(rosenbrock, [-1.2, 1.0]), []
+    gradient = system.gradient
+
+    def interrupted():
+        calls.append(0)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return gradient()
+
+    system.gradient, state, stood = interrupted, LBFGSState(), system.theta.clone()
+    with pytest.raises(KeyboardInterrupt):
+        while True:
+            stood = system.theta.clone()
+            state.step(system)
+    assert len(calls) == 3 and torch.equal(system.theta, stood)
 
 
 class Approximate(Residuals):

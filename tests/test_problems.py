@@ -18,8 +18,9 @@ FILES = sorted(FOLDER.glob("*.py"))
 UNITS = {"length": 1e3, "size": 1e-4, "shift": 100.0}
 NAMES = [file.stem for file in FILES]
 EXACT = [
-    "advection_diffusion", "crack_mode_iii", "heat_1d", "helmholtz_1_4", "inverse_poisson_coefficient",
-    "lshape_harmonic", "nonlinear_diffusion", "poisson_square", "two_materials_1d",
+    "advection_diffusion", "composite_disc", "crack_mode_iii", "flower", "heat_1d", "heat_multiscale", "helmholtz_1_4",
+    "inverse_poisson_coefficient", "koch_snowflake", "lshape_harmonic", "nonlinear_diffusion", "poisson_square",
+    "two_materials_1d",
 ]  # fmt: skip
 
 

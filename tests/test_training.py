@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import kinn
-from kinn import Adam, GaussNewton, Status, div, grad
+from kinn import LBFGS, Adam, GaussNewton, Status, div, grad
 
 
 class Sines(nn.Module):
@@ -213,9 +213,32 @@ def test_adam_lowers_the_loss_and_gauss_newton_goes_on_from_there():
     assert both.status is Status.CONVERGED and error(both).relative_l2 < 2e-4
 
 
+def test_lbfgs_after_adam_trains_without_a_race():
+    made = []
+
+    def network(seed):
+        made.append(kinn.MLP([1, 4, 4, 1], seed=seed))
+        return made[-1]
+
+    solution = solve(rod(), network, stages=[Adam(50), LBFGS(400)])
+    alone = solve(rod(), network, stages=[Adam(450)])
+    assert error(solution).relative_l2 < 0.1 and solution.history[-1].loss < 0.1 * alone.history[-1].loss
+    assert solution.status in (Status.STALLED, Status.STEP_LIMIT)
+    assert solution.result.steps <= 450 and solution.result.n_points == 3 * made[0].n_parameters
+    few = solve(rod(), network, stages=[Adam(1, learning_rate=1e-12)])
+    assert torch.allclose(next(few.result.surrogate.network.parameters()), next(made[-5].parameters()))
+
+
 def test_exact_steps_train_as_well():
     solution = solve(rod(), stages=[GaussNewton(exact=True)], tolerance=1e-6, time_limit=10)
     assert solution.status is Status.CONVERGED and error(solution).relative_l2 < 2e-6
+
+
+def test_a_network_keeps_its_size_where_it_is_asked_to():
+    network = kinn.KAN([1, 3, 1], kinn.Chebyshev(4), base=False)
+    solution = solve(rod(), network, stages=[GaussNewton(refine=False)], tolerance=1e-13, time_limit=10)
+    assert solution.result.n_parameters == network.n_parameters and solution.status is not Status.CONVERGED
+    assert error(solution).relative_l2 < 1e-2
 
 
 def test_a_run_without_limits_ends_by_itself():

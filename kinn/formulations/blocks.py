@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -190,16 +190,31 @@ class PointBlock(RowBlock):
             parameters = unknowns.parameters()
             return torch.cat([self.rows(unknowns, part, parameters) for part in self.parts(unknowns)], 1)
 
+    def gradient(self, unknowns: Unknowns) -> tuple[float, Tensor]:
+        """By one backward pass, without the Jacobian."""
+        losses: list[float] = []
+
+        def twice(rows: Tensor, _: slice) -> Tensor:
+            losses.append(rows.square().sum().item())
+            return 2 * rows
+
+        gradient = self._pulled(unknowns, twice)
+        return sum(losses), gradient
+
     def pull(self, unknowns: Unknowns, adjoint: Tensor) -> Tensor:
         """(P,): the gradient of the sum of `adjoint` (k, n) times the residuals."""
+        return self._pulled(unknowns, lambda rows, part: adjoint[:, part].to(rows))
+
+    def _pulled(self, unknowns: Unknowns, adjoint: Callable[[Tensor, slice], Tensor]) -> Tensor:
         free = unknowns.free.clone().requires_grad_()
         wanted = [*unknowns.surrogate.network.parameters(), free]
         total = [torch.zeros_like(one) for one in wanted]
         for part in self.parts(unknowns):
             with torch.enable_grad():
                 rows = self.rows(unknowns, part, unknowns.parameters(free))
+            outward = adjoint(rows.detach(), part)
             if rows.requires_grad:
-                found = torch.autograd.grad(rows, wanted, adjoint[:, part].to(rows), allow_unused=True)
+                found = torch.autograd.grad(rows, wanted, outward, allow_unused=True)
                 for sums, own in zip(total, found, strict=True):
                     if own is not None:
                         sums += own

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -76,8 +75,3 @@ class System(LeastSquares):
         if len(triangle) < size:
             triangle = torch.cat([triangle, triangle.new_zeros(size - len(triangle), size + 1)])
         return triangle[:size, :size], triangle[:size, size]
-
-
-def not_finite(losses: dict[str, float]) -> str:
-    """The name of the first term that is infinite or NaN."""
-    return next((name for name, value in losses.items() if not math.isfinite(value)), next(iter(losses)))

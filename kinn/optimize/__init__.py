@@ -3,6 +3,7 @@
 from kinn.optimize.first_order import AdamState
 from kinn.optimize.least_squares import LeastSquares
 from kinn.optimize.levenberg_marquardt import LevenbergMarquardt
-from kinn.optimize.stages import Adam, GaussNewton
+from kinn.optimize.quasi_newton import LBFGSState
+from kinn.optimize.stages import LBFGS, Adam, GaussNewton
 
-__all__ = ["Adam", "AdamState", "GaussNewton", "LeastSquares", "LevenbergMarquardt"]
+__all__ = ["LBFGS", "Adam", "AdamState", "GaussNewton", "LBFGSState", "LeastSquares", "LevenbergMarquardt"]

@@ -13,12 +13,16 @@ from kinn.optimize.least_squares import LeastSquares
 
 @dataclass
 class AdamState:
-    """Moments of Adam (arXiv 1412.6980) for a system's vector of unknowns."""
+    """Moments of Adam (arXiv 1412.6980) for a system's vector of unknowns; it never `ended` by itself."""
 
     learning_rate: float = 1e-3
     count: int = 0
     mean: Tensor | None = None
     square: Tensor | None = None
+    ended: bool = False
+
+    def restart(self) -> None:
+        """Of a system that is made anew nothing is forgotten: moments are averages."""
 
     def step(self, system: LeastSquares) -> float | None:
         """One update; returns the loss before it, or None (and stays) if it is not finite."""

@@ -31,7 +31,7 @@ def verify(problem: Problem, exact: Mapping[Any, Any], samples: int, tolerance: 
 
     The summands are measured in the whole domain, so that a value that is zero on a wall is no division by zero.
     """
-    known = _known(problem, exact)
+    known = known_exactly(problem, exact)
     if not known:
         raise StatementError("there is no exact solution to verify; give Problem(..., exact={u: expression})")
     inside = sample_cells(problem.mesh, samples)
@@ -123,7 +123,7 @@ def _exact_of(component: Any, known: dict[Any, sp.Expr]) -> sp.Expr:
     return known[component]
 
 
-def _known(problem: Problem, exact: Mapping[Any, Any]) -> dict[Any, sp.Expr]:
+def known_exactly(problem: Problem, exact: Mapping[Any, Any]) -> dict[Any, sp.Expr]:
     """component or parameter -> its exact expression."""
     known: dict[Any, sp.Expr] = {}
     components: Any

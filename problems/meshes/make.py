@@ -152,6 +152,57 @@ def inverse_inclusion():
     return 100.0
 
 
+def composite_disc():
+    """[-1, 1]^2 with a disk of radius 1/2 around the origin."""
+    occ, radius = gmsh.model.occ, 0.5
+    square = occ.addRectangle(-1, -1, 0, 2, 2)
+    occ.fragment([(2, square)], [(2, occ.addDisk(0, 0, 0, radius, radius))])
+    occ.synchronize()
+    lines, surfaces = [c for _, c in gmsh.model.getEntities(1)], [s for _, s in gmsh.model.getEntities(2)]
+    name(1, sides=[c for c in lines if np.abs(middle_of(1, c)).max() > 1 - 1e-6])
+    areas = sorted(surfaces, key=lambda s: gmsh.model.occ.getMass(2, s))
+    name(2, disk=areas[:1], matrix=areas[1:])
+    sized(0.12)
+    return 1.0
+
+
+def koch_snowflake():
+    """Koch's curve after two steps, from a triangle of side 3 around the origin: 48 edges of length 1/3."""
+    corners = [(-1.5, np.sqrt(3) / 2), (0, -np.sqrt(3)), (1.5, np.sqrt(3) / 2)]
+    for _ in range(2):
+        finer = []
+        for p, q in zip(corners, corners[1:] + corners[:1], strict=True):
+            (a, b), (dx, dy) = p, np.subtract(q, p)
+            tip = (a + dx / 2 + dy * np.sqrt(3) / 6, b + dy / 2 - dx * np.sqrt(3) / 6)
+            finer += [p, (a + dx / 3, b + dy / 3), tip, (a + 2 * dx / 3, b + 2 * dy / 3)]
+        corners = finer
+    sides, surface = polygon(corners, size=0.17)
+    gmsh.model.geo.synchronize()
+    name(1, edge=sides)
+    name(2, snowflake=[surface])
+    return 1.0
+
+
+def flower():
+    """Five half disks of radius 1 on the sides of a regular pentagon."""
+    geo, size = gmsh.model.geo, 0.25
+    angles = np.pi / 2 + 2 * np.pi / 5 * np.arange(5)
+    apothem = 1 / np.tan(np.pi / 5)
+    centers = [geo.addPoint(apothem * np.cos(a), apothem * np.sin(a), 0, size) for a in angles]
+    far = np.hypot(apothem, 1)
+    corners = [geo.addPoint(far * np.cos(a), far * np.sin(a), 0, size) for a in angles - np.pi / 5]
+    tips = [geo.addPoint((apothem + 1) * np.cos(a), (apothem + 1) * np.sin(a), 0, size) for a in angles]
+    arcs = []
+    for k, center in enumerate(centers):
+        arcs.append(geo.addCircleArc(corners[k], center, tips[k]))
+        arcs.append(geo.addCircleArc(tips[k], center, corners[(k + 1) % 5]))
+    surface = geo.addPlaneSurface([geo.addCurveLoop(arcs)])
+    geo.synchronize()
+    name(1, edge=arcs)
+    name(2, flower=[surface])
+    return 1.0
+
+
 def inverse_flow():
     """A channel of 3 x 1 with a round obstacle of radius 0.15 a little below its middle."""
     occ, radius, place = gmsh.model.occ, 0.15, (0.75, 0.45)
@@ -267,7 +318,7 @@ def extent(face, axis):
 
 MESHES = {
     lshape: 1, crack_mode_iii: 1, plate_with_hole: 2, heat_bracket_2d: 2, periodic_cell: 2, inverse_inclusion: 2,
-    inverse_flow: 2, conduction_3d: 2, elastic_bracket_3d: 2,
+    composite_disc: 2, koch_snowflake: 1, flower: 2, inverse_flow: 2, conduction_3d: 2, elastic_bracket_3d: 2,
 }  # fmt: skip
 
 

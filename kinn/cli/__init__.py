@@ -1,4 +1,4 @@
-"""The command line: `kinn solve | info | plot`.
+"""The command line: `kinn solve | info | bench | plot`.
 
 Exit codes: 0 with an answer, 1 if the run became non-finite, 2 for bad input (one line on stderr), 130 if interrupted.
 """
@@ -18,6 +18,7 @@ import typer
 from matplotlib.axes import Axes
 from rich.console import Console
 
+from kinn.cli.bench import bench_command
 from kinn.hashed_file import made_folder
 from kinn.problem_file import ProblemFile, parse_options
 from kinn.report.errors import Comparison
@@ -51,6 +52,9 @@ FormName = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Option of problem(); repeatable.")
 ]
+
+
+app.command("bench")(bench_command)
 
 
 @app.command("solve")

@@ -1,0 +1,43 @@
+"""Which of a few initial networks goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kinn.formulations.system import System
+from kinn.formulations.unknowns import Unknowns
+from kinn.limits import Stop, check_finite
+from kinn.optimize import LevenbergMarquardt
+
+ROUNDS, STEPS = (3, 2, 1), 5  # how many networks are left after each round of a race, and its steps
+
+
+def race(
+    candidates: Sequence[Unknowns], system_of: Callable[[Unknowns], System], time_is_up: Callable[[], bool]
+) -> Unknowns:
+    """A few steps for each initial network, a few more for the better ones; the one with the lowest loss goes on."""
+    racers, broken = [(candidate, LevenbergMarquardt()) for candidate in candidates], None
+    for kept in ROUNDS if len(racers) > 1 else ():
+        reached = []
+        for candidate, optimizer in racers:
+            system = system_of(candidate)
+            try:
+                check_finite(system.losses())
+            except Stop as stop:
+                broken = stop
+                continue
+            loss = system.loss()
+            for _ in range(STEPS):
+                if time_is_up() or (step := optimizer.step(system)) is None:
+                    break
+                loss = step
+            reached.append((loss, candidate, optimizer))
+            if time_is_up():
+                break
+        if not reached and broken is not None:
+            raise broken
+        racers = [(candidate, optimizer) for _, candidate, optimizer in sorted(reached, key=lambda r: r[0])[:kept]]
+    return racers[0][0]
+
+
+__all__ = ["race"]
