@@ -11,6 +11,7 @@ interpolation at the nodes takes neither and mostly leads as far, for a tenth of
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import sympy as sp
@@ -154,7 +155,13 @@ class WeakBlock(Block):
         e, weighed = self._correction_now(unknowns)
         changes = self._projected(unknowns) if into.sharp or not self.approximates else self._interpolated(unknowns)
         changes = changes if len(self._ruled) == len(e) else changes[torch.from_numpy(self._ruled)]
-        product = torch.from_numpy(self._metric @ changes.numpy())
+        columns, found = changes.numpy(), np.empty(changes.shape)
+
+        def weigh(panel: slice) -> None:
+            found[:, panel] = self._metric @ np.ascontiguousarray(columns[:, panel])
+
+        _by_panels(found.shape[1], weigh)
+        product = torch.from_numpy(found)
         into.loss += float(e @ weighed)
         into.gradient += (product.T @ torch.from_numpy(e[self._ruled])).to(into.gradient)
         into.gram += (changes.T @ product).to(into.gram)
@@ -200,10 +207,21 @@ class WeakBlock(Block):
     def _projected(self, unknowns: Unknowns) -> Tensor:
         """The derivative of e (size, P)."""
         matrix, slopes = (found.numpy() for found in self._jacobian(unknowns))
-        for start in range(0, matrix.shape[1], PANEL):  # in place: a copy of the Jacobian may be a gigabyte
-            columns = slice(start, start + PANEL)
-            matrix[:, columns] = self.correction(matrix[:, columns], slopes[:, columns])
+
+        def project(panel: slice) -> None:  # in place: a copy of the Jacobian may be a gigabyte
+            matrix[:, panel] = self.correction(matrix[:, panel], slopes[:, panel])
+
+        _by_panels(matrix.shape[1], project)
         return torch.from_numpy(matrix)
+
+
+def _by_panels(count: int, work: Callable[[slice], None]) -> None:
+    """Work on panels of columns, as many at once as torch has threads: SciPy's sparse solves and products take one each, and let
+    others run."""
+    panels = [slice(start, start + PANEL) for start in range(0, count, PANEL)]
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        for _ in threads.map(work, panels):
+            pass
 
 
 class _Misfit:

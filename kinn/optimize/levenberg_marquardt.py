@@ -12,7 +12,8 @@ from kinn.optimize.damping import Quadratic, diagonal_of, scaled
 from kinn.optimize.least_squares import LeastSquares
 
 # Steps with an approximate J are made until one lowers the loss by less than `SLOW` (natural logarithm). The next one then has
-# J itself, and those after it as long as they do `WORTH` times as much; after that the approximation has `REST` steps.
+# J itself, and those after it as long as they do `WORTH` times as much; after that the approximation has `REST` steps, or fewer
+# where the last sharp step did `WORTH` times as much as one of them.
 SLOW, WORTH, REST = 0.1, 5.0, 8
 SMALLEST_DAMPING, LARGEST_DAMPING = 1e-15, 1e12
 TRIALS = 14
@@ -26,10 +27,11 @@ class LevenbergMarquardt:
     the damping follows the ratio of actual to predicted decrease, and several values are tried on one matrix.
 
     Attributes:
-        damping: relative to the squared norm of each column.
+        damping: relative to the squared norm of each column; `rough` is that of steps with an approximate J, which say nothing
+            of how far the model with J itself holds.
         exact: whether steps come from an orthogonal factorization (all digits) instead of normal equations (half of them).
         sharp, rest, gain: whether the next step has J itself where there is an approximation, how many steps the approximation
-            has before that, and by how much its last step lowered the logarithm of the loss.
+            has before that, and by how much its last step lowered the logarithm of the loss; `promise` is by how much the last sharp step did.
     """
 
     damping: float = 1.0
@@ -38,21 +40,37 @@ class LevenbergMarquardt:
     sharp: bool = False
     rest: int = 0
     gain: float = 0.0
+    rough: float | None = None
+    promise: float = 0.0
 
     def step(self, system: LeastSquares) -> float | None:
         """Move the system to a lower loss and return it; None if no step lowers the loss (the system stays)."""
         if not system.approximates:
             return self._step(system)[1]
         if not self.sharp:
-            loss, reached = self._step(system, sharp=False)
+            loss, reached = self._rough_step(system)
             self.gain, self.rest = 0.0 if reached is None else _fallen(loss, reached), max(self.rest - 1, 0)
-            self.sharp = reached is None or (self.gain < SLOW and not self.rest)
+            waits = self.rest > 0 and WORTH * self.gain >= self.promise
+            self.sharp = reached is None or (self.gain < SLOW and not waits)
             if reached is not None:
                 return reached
         loss, reached = self._step(system)
-        if reached is None or _fallen(loss, reached) < WORTH * self.gain:
+        self.promise = 0.0 if reached is None else _fallen(loss, reached)
+        if reached is None or self.promise < WORTH * self.gain:
             self.sharp, self.rest = False, REST
         return reached
+
+    def _rough_step(self, system: LeastSquares) -> tuple[float, float | None]:
+        """A step with an approximate J and the damping of such steps."""
+        own = self.damping
+        self.damping = own if self.rough is None else self.rough
+        try:
+            loss, reached = self._step(system, sharp=False)
+        finally:
+            self.rough, self.damping = self.damping, own
+        if reached is None:
+            self.rough = own  # no damping made it a step: the next one begins anew
+        return loss, reached
 
     def _step(self, system: LeastSquares, sharp: bool = True) -> tuple[float, float | None]:
         """The loss before a step and after it."""
