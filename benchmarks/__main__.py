@@ -9,7 +9,19 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks import bands, coverage, engine, figures, identified, kernels, kinn_paper, laws, networks, scales
+from benchmarks import (
+    bands,
+    coverage,
+    engine,
+    figures,
+    identified,
+    kernels,
+    kinn_paper,
+    laws,
+    networks,
+    scales,
+    two_stage,
+)
 from benchmarks.conditions import RESULTS
 from benchmarks.suite import BANDS, COVERAGE, GROUPS
 
@@ -156,6 +168,16 @@ def laws_command(
 ) -> None:
     """Errors of KANs of fixed size against cells and degree of their splines, and fitted slopes."""
     print(laws.run(seeds, seconds, threads, output))
+
+
+@app.command("two_stage")
+def two_stage_command(
+    seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... of each run.", min=1)] = 5,
+    threads: Threads = 2,
+    output: Output = RESULTS,
+) -> None:
+    """Young's modulus by the KINN paper's route, first the data and then the physics, and jointly."""
+    print(two_stage.run(seeds, threads, output))
 
 
 @app.command("step", hidden=True)

@@ -32,13 +32,17 @@ def run(draws: int, problems: str | None, threads: int, limit: float | None, fol
     """Draws 1, 2, ... of each problem; returns the table of all that was ever measured into the folder."""
     torch.set_num_threads(threads)
     for case in selected(COVERAGE, problems):
-        where = {**conditions(threads), "draws": draws, "limit": limit}
+        where = {**conditions(threads), "limit": limit}
         begin = perf_counter()
         start = kinn.solve(drawn(case, 0), time_limit=limit, progress=False)
         first = {"status": start.status.label, "seconds": perf_counter() - begin}
-        runs = [one_draw(case, draw, start, limit) for draw in range(1, draws + 1)]
-        entry = {"conditions": where, "from scratch": first, **summary(runs), "runs": runs}
-        kept.keep("coverage", case, entry, folder)
+        known = kept.read("coverage", folder).get(case.name, {}).get("conditions", {}).get("draws", 0)
+        runs: list[dict[str, Any]] = []
+        for draw in range(1, draws + 1):
+            runs.append(one_draw(case, draw, start, limit))
+            if draw in (draws, known) or draw > known:  # what was measured survives an interruption, and more draws
+                entry = {"conditions": {**where, "draws": draw}, "from scratch": first, **summary(runs), "runs": runs}
+                kept.keep("coverage", case, entry, folder)
     return table(folder)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
+from kinn.formulations.blocks import Block
 from kinn.formulations.data import Data
 from kinn.formulations.form import Form
 from kinn.formulations.prior import Priors, determined_by_data
@@ -106,7 +107,7 @@ class Training:
                     races = any(isinstance(stage, GaussNewton) for stage in stages)
                     self.course.held = races and begin(*now, self._size(), self.seed, self._time_is_up)
                     racers = self.candidates if races else self.candidates[:1]
-                    self.unknowns, self.course.raced = race(racers, self._prepared, self._time_is_up), True
+                    self.unknowns, self.course.raced = race(racers, self._prepared(), self._time_is_up), True
                 ended = False
                 for stage in stages[self.course.stage :]:
                     self._stand()
@@ -130,9 +131,19 @@ class Training:
         self.unknowns.assign(self.unknowns.vector())  # one layout in memory, here and when restored: sums round alike
         self.on_stand(self)
 
-    def _prepared(self, candidate: Unknowns) -> System:
-        self.unknowns = candidate
-        return self._system(self._size(), self.seed)
+    def _prepared(self) -> Callable[[Unknowns], System]:
+        """The terms of a race for each candidate: the same ones, made once, unless they depend on it."""
+        shared: list[Block] = []
+
+        def system_of(candidate: Unknowns) -> System:
+            self.unknowns = candidate
+            if shared and not (self.form.linearizes or self.problem.observations):
+                return System(candidate, shared)
+            system = self._system(self._size(), self.seed)
+            shared[:] = system.blocks
+            return system
+
+        return system_of
 
     def _on_gradients(self, stage: Adam | LBFGS) -> bool:
         """Adam or L-BFGS on points that stay; whether it ended by itself, since the loss fell no further."""

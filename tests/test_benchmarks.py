@@ -145,7 +145,9 @@ def test_cases_are_selected_by_problem_and_by_group():
     assert both == ["heat_1d", "crack_mode_iii", "crack_mode_iii --no-singular"]
     assert {case.name for case in selected(CASES, "meshes")} == {case.name for case in GROUPS["meshes"]}
     assert selected(CASES, None) == list(CASES)
-    with pytest.raises(SystemExit, match="no problem 'crack' in this suite; it has: smooth, inverse, meshes, adv"):
+    with pytest.raises(
+        SystemExit, match="no problem 'crack' in this suite; it has: smooth, inverse, meshes, paper, adv"
+    ):
         selected(CASES, "heat_1d,crack")
 
 

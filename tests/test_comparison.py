@@ -346,7 +346,7 @@ def test_a_verdict_counts_problems():
     (found,) = verdicts(groups(rows))
     assert (found.contender, found.other) == ("kan", "mlp")
     assert (found.ahead, found.level, found.behind) == (2, 2, 2) and found.ratios["p5"] == pytest.approx(30)
-    assert found.mean == pytest.approx(np.prod([0.1, 0.66, 0.9, 1.4, 1.6, 30.0]) ** (1 / 6)) and 0 < found.p <= 1
+    assert found.mean == pytest.approx(np.prod([0.1, 0.66, 0.9, 1.4, 1.6, 30.0]) ** (1 / 6)) and 0 < (found.p or 0) <= 1
     assert found.caps["1e-02"] == (3, 0)  # the last problem's 3e-2 is not enough
     alone = verdict(groups(of("a", "kan", [None])), groups(of("a", "mlp", [None])))
     assert alone.level == 1 and alone.p is None and alone.speedups == {}

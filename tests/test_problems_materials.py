@@ -14,12 +14,15 @@ from kinn.report.reference import Reference
 
 FOLDER = Path(__file__).parents[1] / "problems"
 SIZES = {  # of the exact geometry, and the order of the mesh
+    "composite_disc": (4.0, 2),
     "conduction_3d": (0.08 * 0.04 * 0.04 - math.pi * 0.01**2 * 0.04, 2),
     "crack_mode_iii": (4.0, 1),
     "elastic_bracket_3d": (30 * (108 * 12 + (1 - math.pi / 4) * 100) - math.pi * 36 * 12, 2),
+    "flower": (5 * math.pi / 2 + 5 / math.tan(math.pi / 5), 2),
     "heat_bracket_2d": (0.16 * 0.04 + (1 - math.pi / 4) * 1e-4 - math.pi * (0.01**2 + 0.008**2), 2),
     "inverse_flow": (3 - math.pi * 0.15**2, 2),
     "inverse_inclusion": (1e4, 2),
+    "koch_snowflake": (10 * math.sqrt(3) / 3, 1),
     "lshape": (3.0, 1),
     "periodic_cell": (1.0, 2),
     "plate_with_hole": (400 - math.pi * 25 / 4, 2),

@@ -152,7 +152,8 @@ def test_a_coefficient_of_the_domain_or_of_a_plane_side_is_a_tensor_spline_by_de
     text = plan(problem).network_text
     assert text.count("tensor spline") == 2
     assert text.endswith("70 weights")  # along the side alone
-    assert "tensor spline" not in plan(problem, network="kan").network_text
+    assert plan(problem, network="kan").network_text == text
+    assert "tensor spline" not in plan(problem, network=dict.fromkeys(("u", "k", "q"), "kan")).network_text
 
 
 def test_the_components_of_a_vector_coefficient_have_weights_of_their_own():
@@ -173,7 +174,7 @@ def test_an_order_that_a_field_has_no_derivatives_for_is_refused():
     data = [kinn.Observations(u, [[0.3, 0.4]], [0.1], sigma=0.01)]
     problem = kinn.Problem(mesh, {"p": -kinn.div(kinn.grad(u)) - q}, [kinn.Dirichlet(u, 0, on="boundary")], data)
     with pytest.raises(kinn.StatementError, match="order 6, but the field is a network; give order 4"):
-        kinn.solve(problem, network="kan", progress=False)
+        kinn.solve(problem, network={"u": "kan", "q": "kan"}, progress=False)
 
 
 def test_a_nonlinear_equation_without_derivatives_keeps_its_network():

@@ -30,6 +30,7 @@ from kinn.comparison.run import Run
 from kinn.report.matching import scalars
 from kinn.result import Estimated
 from kinn.statement.errors import StatementError
+from kinn.statement.fields import FieldComponent
 from kinn.statement.problem import Problem
 
 FOLDER = "peers"
@@ -48,7 +49,7 @@ class Predicted:
         found = self.predict(np.asarray(points, dtype=np.float64))
         columns = []
         for component in scalars(expression, self.problem):
-            if component not in self.problem.components:
+            if not isinstance(component, FieldComponent):
                 raise StatementError(f"a peer has no {component}, only the fields {', '.join(self.problem.fields)}")
             values = np.asarray(found[component.field], dtype=np.float64).reshape(len(points), -1)
             columns.append(values[:, component.index])

@@ -227,8 +227,10 @@ def _finite(value: float | None) -> float | None:
 
 
 def _worst(values: Iterable[float | None]) -> float | None:
-    found = list(values)
-    return None if not found or any(v is None or not math.isfinite(v) for v in found) else float(max(found))
+    """The largest of some errors; None where one is missing or infinite, or there are none."""
+    given = list(values)
+    found = [value for value in given if value is not None and math.isfinite(value)]
+    return max(found) if found and len(found) == len(given) else None
 
 
 __all__ = ["Size", "Work", "perform"]

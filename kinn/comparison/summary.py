@@ -138,7 +138,7 @@ def verdict(one: Sequence[Group], two: Sequence[Group]) -> Verdict:
         level=int(((values > AHEAD) & (values <= LEVEL)).sum()),
         behind=int((values > LEVEL).sum()),
         mean=float(np.exp(logarithms.mean())) if finite else math.nan,
-        p=float(wilcoxon(logarithms).pvalue) if tested else None,
+        p=float(tuple(wilcoxon(logarithms))[1]) if tested else None,  # type: ignore[arg-type]
         speedups=speedups,
         caps=caps,
     )

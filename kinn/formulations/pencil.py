@@ -191,9 +191,11 @@ def _eigenspaces(
 
 
 def _canonical(basis: np.ndarray) -> np.ndarray:
-    """The orthonormal basis of the same space that diagonalizes a fixed form: the same one on every computer."""
-    form = basis.conj().T @ (np.linspace(1, 2, len(basis))[:, None] * basis)
-    return basis @ np.linalg.eigh(form)[1]
+    """The orthonormal basis of the same space that diagonalizes a fixed form, with fixed signs: the same one on every computer."""
+    weights = np.linspace(1, 2, len(basis))
+    found = basis @ np.linalg.eigh(basis.conj().T @ (weights[:, None] * basis))[1]
+    sums = weights @ found
+    return found * np.where(np.abs(sums) > 0, np.conj(sums) / np.maximum(np.abs(sums), 1e-300), 1)
 
 
 def _not_polynomial(

@@ -154,7 +154,14 @@ def singular_corners(problem: Problem, weak: WeakForm) -> list[list[SingularMode
         # Where a curved interface leaves its tangent at once, or on a staircase of cells, no mode has room.
         least = max(corner.plane.shortest(corner.fan), SMALLEST * corner.plane.extent)
         found += [modes] if modes and modes[0].radius > least else []
-    return sorted(found, key=lambda modes: modes[0].exponent.real)
+    lower, extent = problem.mesh.lower[:2], 2 * float(problem.mesh.scale[:2].max())
+
+    def rank(modes: list[SingularMode]) -> tuple[float, ...]:
+        """Of equal corners the order is that of their places, whatever rounding in other units says."""
+        place = np.round((np.asarray(modes[0].corner)[:2] - lower) / extent, 6)
+        return (round(modes[0].exponent.real, 9), *place.tolist())
+
+    return sorted(found, key=rank)
 
 
 @dataclass(frozen=True, eq=False)
