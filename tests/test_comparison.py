@@ -352,6 +352,14 @@ def test_a_verdict_counts_problems():
     assert alone.level == 1 and alone.p is None and alone.speedups == {}
 
 
+def test_what_was_refused_has_not_lost():
+    refused = [Run("a.py", "0", "mlp").row("refused", "too large")]
+    found = verdict(
+        groups(of("a", "kan", [1e-3]) + of("b", "kan", [1e-3])), groups([*refused, *of("b", "mlp", [1e-3])])
+    )
+    assert found.ratios == {"b": 1.0} and found.level == 1
+
+
 def test_speed_is_a_geometric_mean_over_problems():
     rows = of("a", "kan", [1e-2], [[(2.0, 1e-2)]]) + of("a", "mlp", [1e-2], [[(8.0, 1e-2)]])
     rows += of("b", "kan", [1e-2], [[(6.0, 1e-2)]]) + of("b", "mlp", [1.0], [[(8.0, 1.0)]])

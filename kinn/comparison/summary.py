@@ -31,6 +31,11 @@ class Group:
     times: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
+    def ran(self) -> bool:
+        """Whether any run was made: what was refused has not failed."""
+        return any(row["status"] != "refused" for row in self.rows)
+
+    @property
     def median(self) -> float:
         return median(self.errors)
 
@@ -91,7 +96,7 @@ def _number(value: float | None) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One contender beside another over all problems that both have run on.
+    """One contender beside another over all problems that both have run on, without those where one was refused.
 
     Attributes:
         ratios: problem -> median error over that of the other; 1 where both have none.
@@ -116,7 +121,7 @@ class Verdict:
 
 def verdict(one: Sequence[Group], two: Sequence[Group]) -> Verdict:
     """The contender of the groups `one` beside that of `two`."""
-    pairs = [(a, b) for a in one for b in two if a.problem == b.problem]
+    pairs = [(a, b) for a in one for b in two if a.problem == b.problem and a.ran and b.ran]
     ratios = {a.problem: _ratio(a.median, b.median) for a, b in pairs}
     values = np.array(list(ratios.values()))
     finite = bool(len(values)) and bool(np.isfinite(values).all() and (values > 0).all())
