@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 import kinn
 from benchmarks.conditions import ROOT, conditions, stated, write, write_table
 from kinn.comparison.kernel import kernel_spectrum
+from kinn.comparison.run import NEVER
 from kinn.problem_file import ProblemFile
 
 PROBLEMS = ("heat_multiscale", "poisson_square")
@@ -53,7 +54,7 @@ def spectra_of(problem: kinn.Problem, network: str, seconds: float, points: np.n
         seen.append((step, kernel_spectrum(solution, points)))
 
     solution = kinn.solve(
-        problem, network=network, time_limit=seconds, tolerance=1e-14, progress=False, callback=follow
+        problem, network=network, time_limit=seconds, tolerance=NEVER, progress=False, callback=follow
     )
     seen.append((solution.result.steps, kernel_spectrum(solution, points)))
     wanted = [share * seen[-1][0] for share in SHARES]

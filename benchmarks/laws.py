@@ -14,6 +14,7 @@ import torch
 import kinn
 from benchmarks.conditions import ROOT, conditions, stated, write, write_table
 from benchmarks.runs import finite, middle, worst
+from kinn.comparison.run import NEVER
 from kinn.problem_file import ProblemFile
 from kinn.report.errors import Comparison
 
@@ -62,7 +63,7 @@ def solved(problem: kinn.Problem, degree: int, cells: int, seed: int, seconds: f
         network=network,
         stages=stages,
         time_limit=seconds,
-        tolerance=1e-14,
+        tolerance=NEVER,
         seed=seed,
         singular=False,
         progress=False,

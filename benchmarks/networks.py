@@ -18,6 +18,7 @@ from benchmarks.conditions import ROOT, conditions, write_table
 from benchmarks.runs import finite, middle, worst
 from benchmarks.suite import MESHES, ONE_EACH, Case, selected
 from kinn.comparison.cost import mlp_widths
+from kinn.comparison.run import NEVER
 from kinn.problem_file import ProblemFile
 from kinn.report.errors import Comparison
 
@@ -30,7 +31,6 @@ SECONDS = {
     "inverse_conductivity": 5.0,
 }  # fmt: skip
 SECONDS_BY_DIMENSION = {1: 5.0, 2: 10.0, 3: 30.0}
-NEVER = 1e-14  # a tolerance that nobody meets: both networks use all the time
 NAMES = ("kan", "mlp", "small_mlp")
 HEADER = (
     "run", "seconds", "KAN parameters", "KAN median", "worst", "MLP parameters", "MLP median", "worst",

@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from rich.console import Console
 
 from kinn.cli.bench import bench_command
+from kinn.comparison.work import HISTORY_POINTS
 from kinn.hashed_file import made_folder
 from kinn.problem_file import ProblemFile, parse_options
 from kinn.report.errors import Comparison
@@ -32,7 +33,6 @@ from kinn.solver import plan, solve
 from kinn.statement.errors import StatementError, suggest
 
 EXIT = {Status.NONFINITE: 1, Status.INTERRUPTED: 130}
-HISTORY_POINTS = 2_000  # a comparison for every record of the history has to be cheap
 SOLUTION, RECORD, SERIES = "solution.kinn", "run.json", "series"
 TIMES = 11  # files of a series
 

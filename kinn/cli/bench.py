@@ -9,7 +9,7 @@ import typer
 
 from kinn.comparison.bench import SEEDS, THREADS, TIME_LIMIT, bench
 from kinn.comparison.rerun import rerun
-from kinn.comparison.run import FORMS, MATCHES, NETWORKS, OPTIMIZERS
+from kinn.comparison.run import FORMS, MATCHES, NETWORKS, NEVER, OPTIMIZERS
 from kinn.comparison.tables import shown
 from kinn.problem_file import parse_options
 from kinn.statement.errors import StatementError
@@ -25,7 +25,7 @@ def bench_command(
     match: Annotated[str, typer.Option(help=f"What an MLP has in common with the KAN: {', '.join(MATCHES)}.")] = "time",
     seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... of each run.", min=1)] = SEEDS,
     time_limit: Annotated[float, typer.Option(help="Seconds of each run.")] = TIME_LIMIT,
-    tolerance: Annotated[float, typer.Option(help="Estimated relative H1 error at which a run ends before.")] = 1e-14,
+    tolerance: Annotated[float, typer.Option(help="Estimated relative H1 error at which a run ends before.")] = NEVER,
     peers: Annotated[str, typer.Option(help="Other libraries, by the files peers/NAME_PROBLEM.py.")] = "",
     fem: Annotated[bool, typer.Option("--fem/--no-fem", help="Finite elements beside the networks.")] = True,
     settings: Annotated[

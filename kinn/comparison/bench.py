@@ -17,7 +17,7 @@ from rich.console import Console
 
 from kinn.comparison.page import write_report
 from kinn.comparison.peers import FOLDER, file_of
-from kinn.comparison.run import FEM, FORMS, MATCHES, NETWORKS, OPTIMIZERS, Run
+from kinn.comparison.run import FEM, FORMS, MATCHES, NETWORKS, NEVER, OPTIMIZERS, Run
 from kinn.comparison.summary import Group, Verdict, groups, verdicts
 from kinn.comparison.sweep import Row, sweep
 from kinn.hashed_file import made_folder
@@ -59,7 +59,7 @@ def bench(
     match: str | Sequence[str] = "time",
     seeds: int | Sequence[int] = SEEDS,
     time_limit: float = TIME_LIMIT,
-    tolerance: float = 1e-14,
+    tolerance: float = NEVER,
     peers: Sequence[str] = (),
     fem: bool = True,
     options: Mapping[str, Any] | None = None,

@@ -6,11 +6,12 @@ import platform
 import subprocess
 import time
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from kinn.report.record import version_of
 
 PACKAGES = ("kinn", "torch", "numpy", "scipy", "sympy", "scikit-fem")
 HERE = Path(__file__).parents[2]
@@ -22,7 +23,10 @@ def conditions(threads: int, device: str = "cpu", packages: tuple[str, ...] = ()
     return {
         "commit": _git("rev-parse", "--short", "HEAD"),
         "uncommitted": bool(_git("status", "--porcelain", "--", "kinn", "problems", "benchmarks/*.py")),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in (*PACKAGES, *packages)}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version_of(name) for name in (*PACKAGES, *packages)},
+        },
         "device": f"cpu: {_processor()}" if device == "cpu" else f"{device}: {torch.cuda.get_device_name(device)}",
         "threads": threads,
         "dtype": "float64",
@@ -58,13 +62,6 @@ def _git(*arguments: str) -> str:
     except OSError:
         return "unknown"
     return found.stdout.strip() if found.returncode == 0 else "unknown"
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "none"
 
 
 def _processor() -> str:

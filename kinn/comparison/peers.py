@@ -18,16 +18,17 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import sympy as sp
 
 from kinn.comparison.run import Run
+from kinn.comparison.work import Work
 from kinn.report.matching import scalars
+from kinn.report.record import version_of
 from kinn.result import Estimated
 from kinn.statement.errors import StatementError
 from kinn.statement.fields import FieldComponent
@@ -57,16 +58,6 @@ class Predicted:
         return np.stack(columns, 1) if many else columns[0]
 
 
-class Judge(Protocol):
-    """What tells how near to the reference of a problem something is."""
-
-    def error(self, solution: Any) -> float | None: ...
-
-    def values(self, solution: Any) -> dict[str, Any]: ...
-
-    def identified(self, parameters: Mapping[str, Any]) -> dict[str, Any]: ...
-
-
 @dataclass(frozen=True, eq=False)
 class Peer:
     """A peer's file, loaded."""
@@ -78,7 +69,7 @@ class Peer:
     def packages(self) -> tuple[str, ...]:
         return tuple(self.module.PACKAGES)
 
-    def perform(self, problem: Problem, run: Run, work: Judge) -> dict[str, Any]:
+    def perform(self, run: Run, work: Work) -> dict[str, Any]:
         """Train until the time is up; errors along the way and at the end."""
         if run.options:
             raise StatementError(f"{self.name} solves this problem as it is by default, not with {dict(run.options)}")
@@ -88,7 +79,7 @@ class Peer:
         def report(step: int, predict: Predict) -> bool:
             nonlocal paused, last
             start = time.perf_counter()
-            seconds, last = start - begin - paused, Predicted(problem, predict)
+            seconds, last = start - begin - paused, Predicted(work.problem, predict)
             history.append([seconds, step, 0, work.error(last)])
             paused += time.perf_counter() - start
             return seconds >= run.time_limit
@@ -135,10 +126,8 @@ def load_peer(problem_file: Path, name: str) -> Peer:
     if not callable(getattr(module, "run", None)) or not {"PACKAGES", "DTYPE"} <= vars(module).keys():
         raise StatementError(f"{path} needs PACKAGES, DTYPE and run(seed, seconds, report)")
     for package in module.PACKAGES:
-        try:
-            version(package)
-        except PackageNotFoundError:
-            raise StatementError(f"{name} needs {package}: pip install 'kinn[peers]'") from None
+        if version_of(package) is None:
+            raise StatementError(f"{name} needs {package}: pip install 'kinn[peers]'")
     return Peer(name, module)
 
 

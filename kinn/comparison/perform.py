@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,77 +15,23 @@ from kinn.comparison.conditions import conditions, multiplication_rate
 from kinn.comparison.cost import flops, mlp_widths
 from kinn.comparison.peers import load_peer
 from kinn.comparison.run import FEM, NETWORKS, OPTIMIZERS, Run, seconds_to, thinned
+from kinn.comparison.work import Work
 from kinn.fem.identify import identify
 from kinn.fem.solve import solve as fem_solve
 from kinn.networks import MLP, Network, Separate
 from kinn.problem_file import ProblemFile
-from kinn.report.errors import Comparison
 from kinn.report.plots import plot_error
-from kinn.report.quantities import quantities
-from kinn.report.reference import Reference
+from kinn.report.record import plain
 from kinn.solution import Solution
 from kinn.solver import solve
 from kinn.statement.errors import StatementError
 from kinn.statement.problem import Problem
 from kinn.training import LARGEST_NETWORK
 
-HISTORY_POINTS = 2_000  # a comparison for every record of the history has to be cheap
 CLEAR = 3.0  # how much less exact than its reference a solution has to be for its error to mean something
 TOLERANCES = tuple(10 ** (-k / 2) for k in range(2, 15))  # of finite elements, one solution after another
 History = list[list[Any]]  # rows of seconds, step, size, error
 Size = Sequence[Mapping[str, Any]]  # of the parts of a network, one for each group of fields
-
-
-class Work:
-    """A problem, its reference, and the errors of what is compared with it; made once for each run."""
-
-    def __init__(self, file: ProblemFile) -> None:
-        self.file, self.problem = file, file.problem()
-        reference = file.reference(self.problem)
-        if reference is None:
-            raise StatementError(f"{file.path} defines no reference(problem), so there is nothing to compare with")
-        self.reference: Reference = reference
-        self.derived = file.derived(self.problem)
-        self._few = Comparison(self.problem, reference, n=HISTORY_POINTS)
-        self._many = Comparison(self.problem, reference, derived=self.derived)
-
-    @property
-    def floor(self) -> float | None:
-        """The estimated error of a reference that is computed: smaller errors against it say nothing."""
-        found = [_finite(getattr(one, "estimate", None)) for one in self.reference.solutions]
-        return max((estimate for estimate in found if estimate), default=None)
-
-    def error(self, solution: Any) -> float | None:
-        """The largest relative L2 error of a field, at few points."""
-        return _worst(self._few.relative_l2(solution).values())
-
-    def values(self, solution: Any) -> dict[str, Any]:
-        """Relative L2 errors at many points, of a solution that has only values."""
-        errors = {name: _finite(error) for name, error in self._many.relative_l2(solution).items()}
-        return {"error": _worst(errors.values()), "errors": {name: {"l2": error} for name, error in errors.items()}}
-
-    def all(self, solution: Any) -> dict[str, Any]:
-        """Every error of a solution at many points: fields, derived expressions, quantities, parameters."""
-        found = self._many.errors(solution)
-        errors = {
-            name: {"l2": _finite(e.relative_l2), "h1": _finite(e.relative_h1), "max": _finite(e.maximum)}
-            for name, e in found.items()
-        }
-        numbers = quantities(self.file.quantities(self.problem), solution, self.reference)
-        return {
-            "error": _worst(e["l2"] for e in errors.values()),
-            "errors": errors,
-            "derived": {name: _finite(e.relative_l2) for name, e in self._many.derived(solution).items()},
-            "quantities": {name: {key: _finite(v) for key, v in entry.items()} for name, entry in numbers.items()},
-        }
-
-    def identified(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Estimates beside the truth."""
-        truths = self.reference.truths
-        return {
-            name: {"estimate": _finite(e.estimate), "sd": _finite(e.sd), "truth": _finite(truths.get(name))}
-            for name, e in parameters.items()
-        }
 
 
 def perform(run: Run, folder: Path, size: Size | None = None, pictures: Path | None = None) -> dict:
@@ -99,7 +45,7 @@ def perform(run: Run, folder: Path, size: Size | None = None, pictures: Path | N
     work = Work(file)
     where = {**conditions(run.threads, run.device, peer.packages if peer else ()), "gflops": multiplication_rate()}
     if peer is not None:
-        found = peer.perform(work.problem, run, work)
+        found = peer.perform(run, work)
         where["dtype"] = found.pop("dtype")
     elif run.solver == FEM:
         found = _elements(work, run)
@@ -107,7 +53,7 @@ def perform(run: Run, folder: Path, size: Size | None = None, pictures: Path | N
         found = _network(work, run, size, pictures)
     history = found.pop("history")
     more = {"conditions": where, "floor": work.floor, "seconds_to": seconds_to(history), "history": thinned(history)}
-    return run.row(**found, **more)
+    return plain(run.row(**found, **more))
 
 
 def _network(work: Work, run: Run, size: Size | None, pictures: Path | None) -> dict[str, Any]:
@@ -132,7 +78,7 @@ def _network(work: Work, run: Run, size: Size | None, pictures: Path | None) -> 
         "status": result.status.label, "message": result.message, "network": result.network, "form": result.form,
         "n_parameters": result.n_parameters, "n_points": result.n_points, "flops": flops(made), "steps": result.steps,
         "network_size": _size(made),
-        "seconds": result.seconds, "check": _finite(checks[-1] if checks else None), "estimate": _finite(result.estimate),
+        "seconds": result.seconds, "check": checks[-1] if checks else None, "estimate": result.estimate,
         "parameters": work.identified(result.parameters), "history": history, **work.all(solution),
     }  # fmt: skip
 
@@ -189,7 +135,8 @@ def _elements(work: Work, run: Run) -> dict[str, Any]:
                 raise
             message = str(error)
             break
-        seconds, estimate = time.perf_counter() - start, _finite(solution.estimate)
+        seconds = time.perf_counter() - start
+        estimate = solution.estimate if math.isfinite(solution.estimate) else None
         if history and solution.n_unknowns <= history[-1][2]:
             if estimate is None or estimate > tolerance:  # as large as it gets
                 break
@@ -221,16 +168,4 @@ def _of_elements(work: Work, solution: Any) -> dict[str, Any]:
         return work.values(solution)
 
 
-def _finite(value: float | None) -> float | None:
-    """JSON has no infinity and no NaN."""
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
-def _worst(values: Iterable[float | None]) -> float | None:
-    """The largest of some errors; None where one is missing or infinite, or there are none."""
-    given = list(values)
-    found = [value for value in given if value is not None and math.isfinite(value)]
-    return max(found) if found and len(found) == len(given) else None
-
-
-__all__ = ["Size", "Work", "perform"]
+__all__ = ["Size", "perform"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import wilcoxon
@@ -28,7 +29,7 @@ class Group:
     contender: str
     rows: tuple[Row, ...]
     errors: np.ndarray
-    times: Mapping[str, np.ndarray] = field(default_factory=dict)
+    times: Mapping[str, np.ndarray]
 
     @property
     def ran(self) -> bool:
@@ -37,7 +38,8 @@ class Group:
 
     @property
     def median(self) -> float:
-        return median(self.errors)
+        """Of the errors, with inf (a run without an answer) as the worst."""
+        return float(statistics.median(self.errors))
 
     @property
     def quartiles(self) -> tuple[float, float]:
@@ -80,14 +82,6 @@ def _group(problem: str, contender: str, rows: Sequence[Row]) -> Group:
     names = [f"{level:.0e}" for level in LEVELS]
     times = {name: np.array([_number(row.get("seconds_to", {}).get(name)) for row in rows]) for name in names}
     return Group(problem, contender, tuple(rows), errors, times)
-
-
-def median(values: np.ndarray) -> float:
-    """The median, with inf (a run without an answer) as the worst."""
-    ordered = np.sort(values)
-    middle = len(ordered) // 2
-    low, high = ordered[middle if len(ordered) % 2 else middle - 1], ordered[middle]
-    return float("inf") if math.isinf(high) else float((low + high) / 2)
 
 
 def _number(value: float | None) -> float:
@@ -173,4 +167,4 @@ def _ratio(one: float, two: float) -> float:
     return one / two if two > 0 else (1.0 if one == 0 else float("inf"))
 
 
-__all__ = ["AHEAD", "LEVEL", "Group", "Verdict", "groups", "matching", "median", "verdict", "verdicts"]
+__all__ = ["AHEAD", "LEVEL", "Group", "Verdict", "groups", "matching", "verdict", "verdicts"]

@@ -56,13 +56,11 @@ def sweep(
     path, keys = folder / ROWS, {run.key for run in runs}
     found = {row["key"]: row for row in _mended(path, keys)}
     wanted = list({run.key: run for run in runs if run.key not in found}.values())
-    done = [len(keys) - len(wanted)]
 
     def record(row: Row) -> None:
         found[row["key"]] = row
         _append(path, row)
-        done[0] += 1
-        say(done[0], len(keys), row)
+        say(len(keys & found.keys()), len(keys), row)
 
     for level in (False, True):
         pending = [run for run in wanted if (run.like is not None) is level]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from kinn.comparison.conditions import stated
 from kinn.comparison.run import CAP, FEM, LEVELS
-from kinn.comparison.summary import AHEAD, LEVEL, Group, Verdict, matching, median
+from kinn.comparison.summary import AHEAD, LEVEL, Group, Verdict, matching
 from kinn.comparison.sweep import Row
 
 Cells = list[list[Any]]
@@ -81,8 +80,9 @@ def sentences(found: Sequence[Verdict]) -> list[str]:
             own = [p for p, ratio in v.ratios.items() if low < ratio <= high or (name == "ahead" and ratio == 0)]
             if own:
                 parts.append(f"{name} on {len(own)} of {len(v.ratios)} ({', '.join(own)})")
-        lines.append(f"{v.contender} beside {v.other}: {'; '.join(parts)}." if parts else "")
-    return [line for line in lines if line]
+        if parts:
+            lines.append(f"{v.contender} beside {v.other}: {'; '.join(parts)}.")
+    return lines
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
@@ -147,7 +147,7 @@ def _seconds_to_median(group: Group) -> float | None:
         next((s for s, _, _, e in row.get("history", ()) if e is not None and e <= group.median), math.inf)
         for row in group.rows
     ]
-    middle = median(np.array(times))
+    middle = statistics.median(times)
     return middle if math.isfinite(middle) else None
 
 

@@ -195,7 +195,7 @@ def _canonical(basis: np.ndarray) -> np.ndarray:
     weights = np.linspace(1, 2, len(basis))
     found = basis @ np.linalg.eigh(basis.conj().T @ (weights[:, None] * basis))[1]
     sums = weights @ found
-    return found * np.where(np.abs(sums) > 0, np.conj(sums) / np.maximum(np.abs(sums), 1e-300), 1)
+    return found * np.conj(np.sign(np.where(sums == 0, 1, sums)))
 
 
 def _not_polynomial(

@@ -13,7 +13,7 @@ from kinn.optimize.least_squares import LeastSquares
 
 # Steps with an approximate J are made until one lowers the loss by less than `SLOW` (natural logarithm). The next one then has
 # J itself, and those after it as long as they do `WORTH` times as much; after that the approximation has `REST` steps, or fewer
-# where the last sharp step did `WORTH` times as much as one of them.
+# where the last sharp step did more than `SLOW`, and `WORTH` times as much as one of them.
 SLOW, WORTH, REST = 0.1, 5.0, 8
 SMALLEST_DAMPING, LARGEST_DAMPING = 1e-15, 1e12
 TRIALS = 14
@@ -31,7 +31,8 @@ class LevenbergMarquardt:
             of how far the model with J itself holds.
         exact: whether steps come from an orthogonal factorization (all digits) instead of normal equations (half of them).
         sharp, rest, gain: whether the next step has J itself where there is an approximation, how many steps the approximation
-            has before that, and by how much its last step lowered the logarithm of the loss; `promise` is by how much the last sharp step did.
+            has before that, and by how much its last step lowered the logarithm of the loss; `promise` is by how much the last
+            sharp step did.
     """
 
     damping: float = 1.0
@@ -50,7 +51,7 @@ class LevenbergMarquardt:
         if not self.sharp:
             loss, reached = self._rough_step(system)
             self.gain, self.rest = 0.0 if reached is None else _fallen(loss, reached), max(self.rest - 1, 0)
-            waits = self.rest > 0 and WORTH * self.gain >= self.promise
+            waits = self.rest > 0 and self.promise <= max(WORTH * self.gain, SLOW)
             self.sharp = reached is None or (self.gain < SLOW and not waits)
             if reached is not None:
                 return reached

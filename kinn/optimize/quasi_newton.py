@@ -81,9 +81,8 @@ class LBFGSState:
 
     def _direction(self, gradient: Tensor) -> Tensor:
         """Minus the inverse of the approximate second derivative times the gradient."""
-        if (
-            self.changes is None or self.slopes is None
-        ):  # to where the loss would be zero if it fell evenly: free of units
+        if self.changes is None or self.slopes is None:
+            # to where the loss would be zero if it fell evenly: free of units
             return -gradient * (self.loss / max(float(gradient @ gradient), 1e-300))
         products = (self.changes * self.slopes).sum(1)
         direction, parts = -gradient, torch.zeros_like(products)
@@ -98,8 +97,7 @@ class LBFGSState:
     def _remember(self, change: Tensor, slope: Tensor) -> None:
         if not float(change @ slope) > 1e-12 * float(change.norm() * slope.norm()):
             return  # no positive curvature along the step: the approximation stays as it is
-        pairs = ((self.changes, change), (self.slopes, slope))
         self.changes, self.slopes = (
-            torch.cat([kept[1 - MEMORY :] if kept is not None else new[None, :0].reshape(0, len(new)), new[None]])
-            for kept, new in pairs
+            new[None] if kept is None else torch.cat([kept[1 - MEMORY :], new[None]])
+            for kept, new in ((self.changes, change), (self.slopes, slope))
         )

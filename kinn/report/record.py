@@ -41,7 +41,7 @@ def record(
     """
     checks = [entry.check for entry in result.history if entry.check is not None]
     rows = history_errors or [None] * len(result.history)
-    return _plain(
+    return plain(
         {
             "problem": problem,
             "network": result.network,
@@ -72,7 +72,7 @@ def record(
             "parameters": {
                 name: {**vars(entry), "truth": (truths or {}).get(name)} for name, entry in result.parameters.items()
             },
-            "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+            "versions": {"python": platform.python_version(), **{name: version_of(name) for name in PACKAGES}},
             "device": device,
             "threads": threads,
         }
@@ -91,12 +91,12 @@ def write_json(document: Mapping[str, Any], path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON has no NaN and no infinity, and options may be anything."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(entry) for name, entry in value.items()}
+        return {str(name): plain(entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -104,11 +104,12 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """The version of an installed package; None where it is not."""
     try:
         return version(name)
     except PackageNotFoundError:
         return None
 
 
-__all__ = ["record", "write_json"]
+__all__ = ["plain", "record", "version_of", "write_json"]

@@ -16,7 +16,7 @@ from kinn.statement.problem import Problem
 FORMAT = 2
 TENSORS = {"root": "posterior.root", "leverage": "posterior.leverage"}
 _PLAIN = ("form", "reason", "network", "message", "seed", "seconds", "steps", "tolerance", "estimate", "estimate_note",
-          "terms", "sigmas", "note")  # fmt: skip
+          "terms", "sigmas", "note", "n_points")  # fmt: skip
 
 
 def save(result: Result, path: str | Path) -> None:
