@@ -79,18 +79,14 @@ def scales_command(
 
 @app.command("networks")
 def networks_command(
-    seeds: Annotated[
-        int | None,
-        typer.Option(help="Seeds 0, 1, ... of each run; by default 5, 3 on the problems with meshes.", min=1),
-    ] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds 5, 6, ... of each run.", min=1)] = len(networks.SEEDS),
     problems: Problems = None,
     threads: Threads = 2,
-    within: Within = 1,
     limit: Limit = None,
     output: Output = RESULTS,
 ) -> None:
-    """KANs beside MLPs of the same size, in the same time; each problem's results replace its earlier ones."""
-    print(networks.run(seeds, problems, threads, within, limit, _folder(output, limit)))
+    """KANs beside MLPs in the same time, also with as many parameters; rows that were measured stay."""
+    print(networks.run(seeds, problems, threads, limit, _folder(output, limit)))
 
 
 @app.command("coverage")

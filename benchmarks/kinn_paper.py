@@ -10,11 +10,11 @@ from typing import Any
 
 import kinn
 from benchmarks.conditions import ROOT, write_table
-from benchmarks.runs import middle
+from benchmarks.runs import latest, middle
 from kinn.comparison.page import write_report
-from kinn.comparison.run import FEM, Run
+from kinn.comparison.run import FEM
 from kinn.comparison.summary import Group, groups, verdicts
-from kinn.comparison.sweep import ROWS, Row, read_rows
+from kinn.comparison.sweep import ROWS, read_rows
 from kinn.comparison.tables import notes, sentences
 
 NAME, TITLE = "kinn_paper", "The examples of the KINN paper"
@@ -69,7 +69,7 @@ def run(seeds: int, problems: str | None, threads: int, limit: float | None, fol
     for seconds, names in _by_seconds(problems).items():
         files = [ROOT / "problems" / f"{name}.py" for name in names]
         kinn.bench(files, match=MATCHES, seeds=seeds, time_limit=limit or seconds, threads=threads, output=where)
-    write_report(_latest(read_rows(where / ROWS)), where, TITLE)
+    write_report(latest(read_rows(where / ROWS)), where, TITLE)
     return table(folder)
 
 
@@ -88,7 +88,7 @@ def _by_seconds(problems: str | None) -> dict[float, list[str]]:
 
 def table(folder: Path) -> str:
     """The table of the rows in a folder, written there too."""
-    rows = _latest(read_rows(folder / NAME / ROWS))
+    rows = latest(read_rows(folder / NAME / ROWS))
     found = groups(rows)
     lines = [cells(example, found) for example in EXAMPLES if example.problem]
     missing = ", ".join(example.name for example in EXAMPLES if example.problem is None)
@@ -101,12 +101,6 @@ def table(folder: Path) -> str:
         *notes(rows),
     ]
     return write_table(NAME, TITLE, HEADER, lines, said, folder)
-
-
-def _latest(rows: Sequence[Row]) -> list[Row]:
-    """The rows of the last version of each problem file, with the last limit, where a folder has several."""
-    last = {Run.of(row).problem: (Run.of(row).digest, Run.of(row).time_limit) for row in rows}
-    return [row for row in rows if last[Run.of(row).problem] == (Run.of(row).digest, Run.of(row).time_limit)]
 
 
 def cells(example: Example, found: Sequence[Group]) -> list[Any]:

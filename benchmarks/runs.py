@@ -14,6 +14,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks.conditions import ROOT
+from kinn.comparison.run import Run
+from kinn.comparison.sweep import Row
 
 
 def solve(
@@ -91,6 +93,12 @@ def ratio_of_estimate(record: Mapping[str, Any]) -> float | None:
     true = worst(record.get("relative_h1"))
     estimate = record.get("estimate")
     return estimate / true if estimate is not None and 0 < true < float("inf") else None
+
+
+def latest(rows: Sequence[Row]) -> list[Row]:
+    """The rows of the last version of each problem file, with the last limit, where a folder has several."""
+    last = {Run.of(row).problem: (Run.of(row).digest, Run.of(row).time_limit) for row in rows}
+    return [row for row in rows if last[Run.of(row).problem] == (Run.of(row).digest, Run.of(row).time_limit)]
 
 
 def middle(values: Sequence[float]) -> float:

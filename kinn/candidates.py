@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from kinn.bases import BSpline, Chebyshev
 from kinn.formulations.choice import Choice
 from kinn.formulations.energy import expected
 from kinn.formulations.integrals import pointwise
+from kinn.formulations.parts import REST
 from kinn.formulations.program import Program
 from kinn.formulations.trial import Trial
 from kinn.networks import KAN, MLP, ModuleNetwork, Network, Separate, TensorSpline, places_of
@@ -37,7 +38,7 @@ def candidates(
 ) -> tuple[list[Network], Trial]:
     """The initial networks that race, one where the user brings it, and the trial space that they fit.
 
-    `network` is what `solve` takes; a dict has one entry for each field, or tuple of fields. A network of the user's own may
+    `network` is what `solve` takes; a dict has one entry for each field, or tuple of fields, or for each subdomain. A network of the user's own may
     have one output for each component: then the trial space has no parts and no singular functions; or one input for each
     coordinate: then it has no boundary layers.
 
@@ -45,7 +46,7 @@ def candidates(
     """
     network = None if isinstance(network, str) and network == "kan" else network
     networks = network if isinstance(network, Mapping) else dict.fromkeys(groups(problem, network), network)
-    d, places = trial.n_inputs(problem.mesh.dimension), places_of(networks, trial.owners(problem))
+    d, (places, plain) = trial.n_inputs(problem.mesh.dimension), _places(problem, networks, trial)
     few_inputs = d - len(trial.layers)
     hidden = HIDDEN if len(problem.components) < 3 else WIDER
     splines = _splines(problem, network, trial)
@@ -57,7 +58,6 @@ def candidates(
     ]
     if trial.layers and any(first.n_inputs == few_inputs for first, *_ in made):
         return candidates(problem, network, trial.with_layers(problem, ()), seed, dtype, device)
-    plain = places_of(networks, [component.field for component in problem.components])
     for (first, *_), own, few in zip(made, places, plain, strict=True):
         if first.n_outputs == len(few) != len(own):
             smooth = Trial.of(problem).with_layers(problem, trial.layers)
@@ -73,6 +73,19 @@ def candidates(
         ]
         found.append(parts[0] if len(parts) == 1 else Separate(parts, places))
     return [one.to(dtype=dtype, device=device) for one in found], trial
+
+
+def _places(
+    problem: Problem, names: Iterable[str | tuple[str, ...]], trial: Trial
+) -> tuple[list[list[int]], list[list[int]]]:
+    """The outputs of each network of a dict, by fields or by subdomains, and those without materials and singular functions."""
+    single = [name for group in names for name in ((group,) if isinstance(group, str) else group)]
+    known = {*problem.mesh.subdomains, REST}
+    if single and not problem.fields.keys() & set(single) and known.issuperset(single):
+        places = places_of(names, trial.owners_by_subdomain(problem, single), "subdomain")
+        return places, places
+    fields = [component.field for component in problem.components]
+    return places_of(names, trial.owners(problem)), places_of(names, fields)
 
 
 def groups(problem: Problem, network: Any = None) -> list[tuple[str, ...]]:
@@ -131,7 +144,7 @@ def _made(network: Any, d: int, c: int, seed: int, few_inputs: int, hidden: int)
     if not callable(make):
         raise StatementError(
             f"network is a {type(make).__name__}; give 'kan', 'mlp', a kinn network, a torch nn.Module, a function of a seed "
-            "that makes one, or a dict with one of these for each field"
+            "that makes one, or a dict with one of these for each field, or for each subdomain"
         )
     return [_wrapped(make(CANDIDATES * seed + k), d, few_inputs) for k in range(CANDIDATES)]
 

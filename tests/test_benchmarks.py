@@ -13,8 +13,10 @@ from benchmarks.__main__ import app
 from benchmarks.conditions import RESULTS, ROOT
 from benchmarks.suite import CASES, GROUPS, MESHES, ONE_EACH, UNITS, Case, Level, selected
 from kinn import cli
+from kinn.comparison.cost import mlp_widths
+from kinn.comparison.run import Run
+from kinn.comparison.summary import groups, verdicts
 from kinn.problem_file import ProblemFile
-from kinn.report.errors import Comparison
 
 INF = float("inf")
 WHERE = {"commit": "abc", "uncommitted": False, "versions": {"kinn": "0"}, "device": "cpu", "threads": 2,
@@ -204,7 +206,7 @@ def test_results_grow_problem_by_problem(tmp_path):
     assert only.startswith("Commit abc")
 
 
-@pytest.mark.parametrize("suite", [figures, scales, networks], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("suite", [figures, scales], ids=lambda module: module.__name__)
 def test_committed_tables_are_made_from_the_committed_results(suite, tmp_path):
     name = suite.__name__.split(".")[-1]
     (tmp_path / f"{name}.json").write_bytes((RESULTS / f"{name}.json").read_bytes())
@@ -251,28 +253,51 @@ def test_scales_compare_after_equally_many_steps(tmp_path, monkeypatch):
 @pytest.mark.parametrize("d, c", list(product((1, 2, 3, 4), (1, 2, 3, 5))))
 def test_an_mlp_of_a_given_size(d, c):
     for wanted in range(150, 2500, 77):
-        widths = networks.mlp_widths(d, c, wanted)
+        widths = mlp_widths(d, c, wanted)
         assert (widths[0], widths[-1]) == (d, c)
         size = sum(o * (i + 1) for i, o in zip(widths, widths[1:], strict=False))
         assert abs(size - wanted) <= 0.05 * wanted
 
 
-def test_kan_and_mlp_share_the_trial_space():
-    file = ProblemFile.load(ROOT / "problems" / "two_materials_1d.py")
-    problem = file.problem()
-    found = networks.run_all(problem, Comparison(problem, file.reference(problem), n=500), seed=0, seconds=0.4)
-    assert found["kan"]["network"].startswith("KAN [1, 5, 5, 2]")  # an output for each of two materials
-    assert found["mlp"]["network"].startswith("MLP [1, ") and ", 2], tanh" in found["mlp"]["network"]
-    assert abs(found["mlp"]["n_parameters"] / found["kan"]["n_parameters"] - 1) <= 0.05
-    assert all(one["worst"] < 1 for one in found.values())
+def row(problem, solver, error, seed=5, match=None):
+    run = Run(f"../{problem}.py", "0", solver, seed=seed, match=match)
+    return run.row("time_limit", error=error, n_parameters=200, seconds=5.0, history=[], seconds_to={})
 
 
-def test_how_many_of_the_problems_with_meshes_are_level():
-    names = [case.name for case in MESHES if case in ONE_EACH]
-    entries = {name: {"ratio": 1.5 if k < 9 else None} for k, name in enumerate(names)}
-    assert networks.together(entries)[0].endswith("on 9 of 11, asked on 9 of 11: met.")
-    assert networks.together({**entries, names[0]: {"ratio": 1.6}})[0].endswith(
-        "on 8 of 11, asked on 9 of 11: not met."
+def rows_with(ratio, problem):
+    """Two seeds of a KAN whose median error is `ratio` times that of an MLP."""
+    kan = [row(problem, "kan", ratio * error, seed) for seed, error in ((5, 1e-3), (6, 3e-3))]
+    return kan + [row(problem, "mlp", 2e-3, seed, match) for match in networks.MATCHES for seed in (5, 6)]
+
+
+def test_a_line_has_medians_and_ratios():
+    rows = rows_with(0.5, "heat_1d")
+    line = networks.cells("heat_1d", groups(rows))
+    assert line == ["heat_1d", 5.0, 200, 1e-3, 1.5e-3, 200, 2e-3, 2e-3, 0.5, 2e-3, 2e-3, 0.5]
+    assert len(line) == len(networks.HEADER)
+    rows = [r for r in rows if r["run"].get("match") != "parameters"]
+    assert networks.cells("heat_1d", groups(rows))[-3:] == [None, None, None]
+
+
+@pytest.mark.parametrize(("ratios", "met"), [((0.6, 0.6, 0.6, 1.4, 9), "met"), ((0.6, 1, 1.4, 1.4, 1), "not met"),
+                                             ((0.6, 0.6, 0.6, 9, 9), "not met")])  # fmt: skip
+def test_where_kans_must_be_ahead_or_level(ratios, met):
+    problems = [case.problem for case in ONE_EACH[: len(ratios)]]
+    rows = [row for ratio, problem in zip(ratios, problems, strict=True) for row in rows_with(ratio, problem)]
+    said = networks.asked(verdicts(groups(rows)))
+    assert len(said) == 2 and all(text.endswith(f": {met}.") for text in said)
+
+
+def test_problems_with_meshes_are_counted_when_all_are_there():
+    names = [case.problem for case in MESHES if case in ONE_EACH]
+    rows = [row for k, name in enumerate(names) for row in rows_with(1.4 if k < 9 else 1.6, name)]
+    assert all(
+        text.endswith("Of the 11 with meshes on 9 (asked: 9).") for text in networks.asked(verdicts(groups(rows)))
     )
-    assert networks.together({names[0]: {"ratio": 1.0}})[0].endswith("on 1 of 1, asked on 9 of 11.")
-    assert networks.together({"heat_1d": {"ratio": 1.0}}) == []
+    assert "meshes" not in networks.asked(verdicts(groups(rows_with(1, names[0]))))[0]
+
+
+def test_every_problem_has_its_seconds():
+    found = networks._by_seconds(ONE_EACH)
+    assert sorted(path.stem for paths in found.values() for path in paths) == sorted(c.problem for c in ONE_EACH)
+    assert networks.SECONDS.keys() <= {case.problem for case in ONE_EACH}

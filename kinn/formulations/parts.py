@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from kinn.geometry import Mesh
 from kinn.statement.conditions import Condition
+from kinn.statement.errors import StatementError
 from kinn.statement.problem import Problem
+
+REST = "rest"  # what lies in no subdomain that counts
 
 
 class Parts:
@@ -65,11 +68,40 @@ class Parts:
         cells = self.mesh.locate(x)
         return np.where(cells < 0, 0, self._own[cells])
 
+    def within(self, names: Sequence[str]) -> list[str]:
+        """For each part the one of the subdomains `names` that holds it; "rest" stands for what lies in none of the others.
+
+        Raises StatementError where a part lies in none or in two of them, or only partly in one.
+        """
+        found = []
+        for number, label in enumerate(self.labels):
+            own = np.flatnonzero(self._own == number)
+            shares = {name: np.isin(own, self.mesh.subdomains[name]).mean() for name in names if name != REST}
+            holding = [name for name, share in shares.items() if share == 1]
+            if any(0 < share < 1 for share in shares.values()):
+                name = next(name for name, share in shares.items() if 0 < share < 1)
+                raise StatementError(
+                    f"network= names {name!r}, which holds some of the cells of {label!r}, a part in which the solution is "
+                    f"smooth; name subdomains that hold whole parts: {self}"
+                )
+            holding = holding or [REST] * (REST in names)
+            if len(holding) != 1:
+                what = "two networks" if holding else "no network"
+                raise StatementError(
+                    f"network= has {what} for the subdomain {label!r}; give one for each of: {self}"
+                    + ("" if holding else ", or one named 'rest' for all others")
+                )
+            found += holding
+        return found
+
+    @property
+    def labels(self) -> list[str]:
+        """For each part the subdomains that it lies in."""
+        rows = [[name for name, inside in zip(self.names, row, strict=True) if inside] for row in self.members]
+        return ["+".join(row) or REST for row in rows]
+
     def __str__(self) -> str:
-        return ", ".join(
-            "+".join(name for name, inside in zip(self.names, row, strict=True) if inside) or "rest"
-            for row in self.members
-        )
+        return ", ".join(self.labels)
 
 
-__all__ = ["Parts"]
+__all__ = ["REST", "Parts"]

@@ -118,6 +118,20 @@ class Trial:
         count = 1 if self.parts is None else self.parts.count
         return fields * count + [fields[mode.components[0]] for mode in self.modes]
 
+    def owners_by_subdomain(self, problem: Problem, names: Sequence[str]) -> list[str]:
+        """The one of the subdomains `names` that each output of a network belongs to; a singular function, which reaches into
+        several, counts for the first.
+
+        Raises StatementError where the parts of the trial space are not those subdomains.
+        """
+        if self.parts is None:
+            raise StatementError(
+                f"network= has networks for the subdomains {', '.join(map(repr, names))}, but the trial solution is one smooth "
+                "function: the form is the strong one, or no equation, coefficient or jump names a subdomain; give one network"
+            )
+        owners = [name for name in self.parts.within(names) for _ in problem.components]
+        return owners + [names[0]] * len(self.modes)
+
     def n_inputs(self, dimension: int) -> int:
         """How many inputs a network has: two for each periodic axis, one for each layer."""
         return dimension + sum(period is not None for period in self.periods) + len(self.layers)

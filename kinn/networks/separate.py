@@ -116,10 +116,10 @@ def network_from(settings: dict[str, Any]) -> Network:
     return makers[settings["kind"]].from_settings(settings)
 
 
-def places_of(names: Iterable[str | tuple[str, ...]], owners: Sequence[str]) -> list[list[int]]:
-    """For each name, or tuple of names, of fields the places of its outputs, where output k belongs to field `owners[k]`.
+def places_of(names: Iterable[str | tuple[str, ...]], owners: Sequence[str], what: str = "field") -> list[list[int]]:
+    """For each name, or tuple of names, the places of its outputs, where output k belongs to `owners[k]`, a `what`.
 
-    Raises StatementError unless every field is named once.
+    Raises StatementError unless every owner is named once.
 
     >>> places_of(["p", ("u", "v")], owners=["u", "v", "p"])
     [[2], [0, 1]]
@@ -128,10 +128,10 @@ def places_of(names: Iterable[str | tuple[str, ...]], owners: Sequence[str]) -> 
     named = [name for group in groups for name in group]
     for name in named:
         if name not in owners:
-            raise StatementError(f"network= names {name!r}, which is no field of the problem{suggest(name, owners)}")
+            raise StatementError(f"network= names {name!r}, which is no {what} of the problem{suggest(name, owners)}")
         if named.count(name) > 1:
-            raise StatementError(f"network= names the field {name!r} twice; give it one network")
+            raise StatementError(f"network= names the {what} {name!r} twice; give it one network")
     for owner in owners:
         if owner not in named:
-            raise StatementError(f"network= has no network for the field {owner!r}; give one for each field")
+            raise StatementError(f"network= has no network for the {what} {owner!r}; give one for each {what}")
     return [[place for place, owner in enumerate(owners) if owner in group] for group in groups]
