@@ -55,7 +55,7 @@ class Training:
         self.problem, self.form, self.candidates = problem, form, list(candidates)
         self.limits, self.seed, self.clock, self.on_record, self.on_stand = limits, seed, clock, on_record, on_stand
         self.data, self.priors = Data.of(problem), Priors.of(problem, self.candidates[0].surrogate)
-        self.data_weight = DATA_WEIGHT if started else DATA_WEIGHT_START
+        self.started, self.data_weight = started, DATA_WEIGHT if started else DATA_WEIGHT_START
         self.unknowns = self.candidates[0]
         self.best: tuple[float, float | None, Unknowns] | None = None
         self.history: list[Record] = []
@@ -164,6 +164,9 @@ class Training:
 
     def _gauss_newton(self, stage: GaussNewton) -> NoReturn:
         course = self.course
+        if self.started and self.problem.observations and not (course.rounds or course.held):
+            shift = self._judge(self._size(), None)[2]  # what other data determine is found at once
+            course.held = not stage.exact and math.isfinite(shift)
         while True:
             if course.optimizer is None:
                 course.rounds, course.losses, course.before = course.rounds + 1, [], self.unknowns.free.clone()
@@ -175,8 +178,7 @@ class Training:
                 system = self._system(n, self.seed + 1000 * course.rounds)
                 check_finite(system.losses())
                 ended = self._descend(optimizer, system, FULL_GROWN if finer is None else GROWING)
-            loss = system.loss()
-            check, estimate, shift = self._judge(n, loss)
+            check, estimate, shift = self._judge(n, loss := system.loss())
             fields_held = course.held and self.problem.identified != ()
             course.held = not stage.exact and (fields_held or math.isfinite(shift))
             weighed = self._settle_data()
@@ -185,8 +187,7 @@ class Training:
             if exact and not weighed and (shift < SHIFT or (moved < SETTLED and not fields_held)):
                 raise Stop(Status.CONVERGED)
             course.damping, course.optimizer = min(max(optimizer.damping, 1e-10), 1e-2), None
-            if check > 8 * loss and course.ratio < 8:
-                course.ratio *= 2
+            course.ratio *= 2 if check > 8 * loss and course.ratio < 8 else 1
             course.idle = 0 if check < IMPROVEMENT * course.best_check or weighed else course.idle + 1
             course.best_check = min(check, course.best_check)
             # physics that are exact enough wait for the parameters, as long as they come nearer
@@ -208,11 +209,14 @@ class Training:
         return finer if finer is not None and finer.network.n_parameters - fixed <= room else None
 
     def _is_exact(self, estimate: float | None, shift: float) -> bool:
-        """Whether the physics are as exact as asked, or as the data can tell: by their noise, or by how far parameters moved."""
+        return estimate is not None and estimate < self._asked(shift)
+
+    def _asked(self, shift: float) -> float:
+        """How exact physics have to be: as asked, or as the data can tell, by their noise or by how far parameters moved."""
         noise = self.data.relative if self.problem.observations else 0.0
         share = FIELD_SHARE if self.priors.energies else NOISE_SHARE
         near = LARGEST_SHARE * noise if shift < SHIFT else 0.0
-        return estimate is not None and estimate < max(self.limits.tolerance, share * noise, near)
+        return max(self.limits.tolerance, share * noise, near)
 
     def _settle_data(self) -> bool:
         """Estimate unknown noise and let physics count more; whether the loss changed its meaning."""
@@ -233,6 +237,11 @@ class Training:
     def _descend(self, optimizer: LevenbergMarquardt, system: System, ending: tuple[int, float]) -> bool:
         """Steps until a round has ended, or to a stand where blocks that were linearized must be made anew: False."""
         (window, rate), losses = ending, self.course.losses
+        asked = 0.7 * self._asked(math.inf)
+        if (
+            self.course.rounds == 1 and self.estimate is not None
+        ):  # for other data as exact as the start was for its own
+            asked = max(asked, min(self.estimate, self._asked(0.0)))
         while len(losses) < STAGE_STEPS:
             start = time.perf_counter()
             loss = optimizer.step(system)
@@ -241,9 +250,8 @@ class Training:
                 return True
             losses.append(loss)
             self._after_step(loss)
-            if self.course.estimate_per_residual * math.sqrt(loss) < 0.7 * self.limits.tolerance:
-                return True
-            if len(losses) > window and losses[-1] > losses[-1 - window] * rate**window:
+            slow = len(losses) > window and losses[-1] > losses[-1 - window] * rate**window
+            if slow or self.course.estimate_per_residual * math.sqrt(loss) < asked:
                 return True
             if len(losses) % STRIDE == 0:
                 self._stand()

@@ -11,8 +11,8 @@ from torch import nn
 import kinn
 from kinn.formulations.corner_rules import apex_rule, graded_rules
 from kinn.formulations.correction import Correction
-from kinn.formulations.estimate import jets_on
 from kinn.formulations.galerkin import NOWHERE, GalerkinSpace
+from kinn.formulations.on_elements import jets_on
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.trial import Trial
 from kinn.formulations.unknowns import Unknowns

@@ -12,9 +12,9 @@ import kinn
 from kinn import div, grad
 from kinn.formulations.blocks import NormalEquations
 from kinn.formulations.correction import Correction
-from kinn.formulations.estimate import jets_on
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.galerkin_form import GalerkinForm
+from kinn.formulations.on_elements import jets_on
 from kinn.formulations.parts import Parts
 from kinn.formulations.scaling import initial_surrogate
 from kinn.formulations.surrogate import Surrogate

@@ -10,9 +10,10 @@ from torch import nn
 import kinn
 from kinn import div, grad
 from kinn.formulations.blocks import NormalEquations
-from kinn.formulations.estimate import ErrorEstimate, estimation_space, nodal_values
+from kinn.formulations.estimate import ErrorEstimate, estimation_space
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.galerkin_form import GalerkinForm
+from kinn.formulations.on_elements import nodal_values
 from kinn.formulations.scaling import initial_surrogate
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.trial import Trial

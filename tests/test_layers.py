@@ -12,6 +12,7 @@ from kinn import div, grad
 from kinn.candidates import candidates
 from kinn.formulations.galerkin_form import GalerkinForm
 from kinn.formulations.layers import boundary_layers, peclet
+from kinn.formulations.lift import BoxLift
 from kinn.formulations.trial import Trial
 from kinn.networks import Inputs, JetSpace, Layer
 from kinn.statement.terms import weak_terms
@@ -121,7 +122,7 @@ def test_the_tests_resolve_every_layer(name, eps):
 def test_no_distance_divides_a_layer():
     problem = flow()
     trial = Trial.of(problem, weak_terms(problem))
-    assert trial.lift is not None
+    assert isinstance(trial.lift, BoxLift)
     assert trial.n_inputs(2) == 4 and set(trial.lift.sides[0]) == {(0, 0), (1, 0)}
 
 
@@ -163,7 +164,9 @@ def test_a_network_that_reads_coordinates_only_goes_without_layers(network):
     problem = flow()
     trial = Trial.of(problem, weak_terms(problem))
     made, plain = candidates(problem, network, trial, 0, torch.float64, torch.device("cpu"))
-    assert not plain.layers and plain.lift is not None and len(plain.lift.sides[0]) == 4 and made[0].n_inputs == 2
+    assert (
+        isinstance(plain.lift, BoxLift) and not plain.layers and len(plain.lift.sides[0]) == 4 and made[0].n_inputs == 2
+    )
 
 
 def test_a_network_may_read_layers_and_others_are_told_of_them():

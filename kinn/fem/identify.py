@@ -17,7 +17,8 @@ from kinn.fem.solve import FemSolution, Solved, newton, solve
 from kinn.formulations.data import first_noise, noise_of
 from kinn.formulations.energy import expected
 from kinn.formulations.galerkin import GalerkinSpace
-from kinn.formulations.reading import Reading, jet_matrices, slopes_of
+from kinn.formulations.reaction import reading_of
+from kinn.formulations.reading import jet_matrices, slopes_of
 from kinn.formulations.sensitivity import sensitivities
 from kinn.geometry import Mesh
 from kinn.inference.identifiability import at_bounds, covariance_of
@@ -139,7 +140,7 @@ class _Fit:
     def __init__(self, problem: Problem, mesh: Mesh, order: int) -> None:
         self.problem, self.symbols = problem, list(problem.parameters.values())
         self.space = GalerkinSpace(problem, weak_terms(problem), mesh, order)
-        self.readings = [Reading(self.space, data) for data in problem.observations]
+        self.readings = [reading_of(self.space, data) for data in problem.observations]
         self.modes = [modes_of(self.space, component) for component in problem.identified]
         self.n_modes = sum(modes.shapes.shape[1] for modes in self.modes)
         self.evaluations, self.note = 0, ""
@@ -221,7 +222,7 @@ class _Fit:
             changes[modes.dofs, own] = modes.shapes
             changes[factor.free, own] = -factor.solve(solved.tangent[factor.free][:, modes.dofs] @ modes.shapes)
         moved, values = np.stack([space.values(column) for column in changes.T], 1), space.values(solved.values)
-        found = slopes_of(self.readings, values, moved, parameters)
+        found = slopes_of(self.readings, [values] * len(self.readings), moved, parameters)
         found[:, :p] *= [s.slope(f) for s, f in zip(self.symbols, free[:p].tolist(), strict=True)]
         return found
 

@@ -12,11 +12,11 @@ import sympy as sp
 import torch
 from scipy import sparse
 
-from kinn.formulations.estimate import relative_h1
 from kinn.formulations.factor import Factor, SingularTangent
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.growth import grown
 from kinn.formulations.indicators import cell_errors
+from kinn.formulations.on_elements import relative_h1
 from kinn.formulations.program import Program
 from kinn.formulations.settling import Settling, Unsettled
 from kinn.geometry.cells import shape_functions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,14 +15,14 @@ from kinn.formulations.factor import Factor, SingularTangent
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.growth import grown
 from kinn.formulations.indicators import cell_errors, participation, quadratic_parts, seminorms
+from kinn.formulations.on_elements import jets_on, nodal_values, relative_h1
 from kinn.formulations.parts import Parts
-from kinn.formulations.pieces import Piece
 from kinn.formulations.prior import determined_by_data
 from kinn.formulations.program import Program
-from kinn.formulations.reading import Reading, slopes_of
+from kinn.formulations.reaction import reading_of
+from kinn.formulations.reading import slopes_of
 from kinn.formulations.sensitivity import sensitivities
 from kinn.formulations.settling import Settling, Unsettled
-from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.unknowns import Unknowns
 from kinn.geometry import Mesh, Points
 from kinn.statement.problem import Problem
@@ -228,13 +227,22 @@ class ErrorEstimate:
         fields[factor.free] = -factor.solve(tangent[factor.free] @ fields)
         self._sensitivities = sensitivities(space, jets, parameters, factor, tangent, pieces)
         answers = np.hstack([self._sensitivities, fields])
-        ends = space.values(trial), space.values(state)
-        readings = [Reading(space, data) for data in self.problem.observations]
-        slopes, count = slopes_of(readings, ends[1], space.values(answers), parameters), len(parameters)
+        readings = [reading_of(space, data) for data in self.problem.observations]
+        start, end = space.values(trial), space.values(state)
+        if any(reading.held for reading in readings):  # quadrature of elements for what the network's own said
+            solved = state.copy()
+            solved[factor.free] -= factor.solve(
+                space.residual(space.pieces, space.jets_of(state), parameters)[factor.free]
+            )
+            ends = [space.values(solved) if reading.held else end for reading in readings]
+        else:
+            ends = [end] * len(readings)
+        slopes, count = slopes_of(readings, ends, space.values(answers), parameters), len(parameters)
         symbols = zip(self.problem.parameters.values(), moved.free.tolist(), strict=True)
         slopes[:, :count] *= np.array([symbol.slope(number) for symbol, number in symbols])
-        changes = np.concatenate([reading(ends[1], parameters) - reading(ends[0], before) for reading in readings])
-        return Influence(np.roll(slopes, -count, axis=1), changes, state)
+        pairs = zip(readings, ends, strict=True)
+        changes = [reading(own, parameters) - reading.of_trial(unknowns, start, before) for reading, own in pairs]
+        return Influence(np.roll(slopes, -count, axis=1), np.concatenate(changes), state)
 
     def _fields(self, unknowns: Unknowns) -> np.ndarray:
         """(size, q): what unknown coefficient fields change by at the nodes with their weights."""
@@ -261,34 +269,3 @@ class ErrorEstimate:
             return None
         # a motion that nothing determines is no size
         return relative_h1(self.problem, self.space, self.error, self._factor.without_null(trial, self._open))
-
-
-def relative_h1(problem: Problem, space: GalerkinSpace, error: np.ndarray, trial: np.ndarray) -> float:
-    """The largest of `|error| / |trial|` in H1 over the fields, vector norms for vectors."""
-    errors, sizes = space.norm(error), space.norm(trial)
-    worst = 0.0
-    for components in problem.fields.values():
-        places = [problem.index(component) for component in components]
-        if set(places) <= set(space.without_equation):
-            continue  # elements have no correction for it
-        size = float(np.linalg.norm(sizes[places]))
-        wrong = float(np.linalg.norm(errors[places]))
-        worst = max(worst, wrong / size if size > 0 else np.inf if wrong > 0 else 0.0)
-    return worst
-
-
-def jets_on(surrogate: Surrogate, pieces: Sequence[Piece]) -> list[Tensor]:
-    """The jets that the programs of pieces read, of a trial solution; elements live on the CPU in float64."""
-    with torch.no_grad():
-        found = [surrogate.values(p.x.to(surrogate.center), p.program.jets, p.part) for p in pieces]
-    return [z.to(piece.x) for z, piece in zip(found, pieces, strict=True)]
-
-
-def nodal_values(surrogate: Surrogate, space: GalerkinSpace) -> np.ndarray:
-    """The trial solution at the nodes of all components, (size,), as masters and jumps."""
-    x: Tensor = surrogate.center.new_tensor(space.nodes)
-    d = x.shape[1]
-    jets = tuple((component, (0,) * d) for component in range(len(space.problem.components)))
-    with torch.no_grad():
-        values = surrogate.values(x, jets, torch.from_numpy(space.part))
-    return space.vector(values.cpu().double().numpy().ravel())

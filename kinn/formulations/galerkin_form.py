@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kinn.formulations.blocks import Block, PointBlock
 from kinn.formulations.correction import Correction
-from kinn.formulations.estimate import ErrorEstimate, Influence, jets_on, nodal_values
+from kinn.formulations.estimate import ErrorEstimate, Influence
 from kinn.formulations.form import Form, Judgement
 from kinn.formulations.galerkin import NOWHERE, GalerkinSpace
 from kinn.formulations.growth import LARGEST_SPACE, grown
@@ -22,6 +22,7 @@ from kinn.formulations.integrals import IntegralBlock, IntegralTerm, measure_int
 from kinn.formulations.layers import coarse_cells
 from kinn.formulations.mixed import lower_components
 from kinn.formulations.null_space import null_space
+from kinn.formulations.on_elements import jets_on, nodal_values
 from kinn.formulations.parts import Parts
 from kinn.formulations.program import Program
 from kinn.formulations.scaling import (

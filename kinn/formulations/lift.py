@@ -1,7 +1,8 @@
-"""Boundary values that hold exactly on boxes: `u = g + d N` with g made of boundary values and d zero on the boundary."""
+"""Boundary values that hold exactly: `u = g + d N` with g made of boundary values and d zero on the boundary; on boxes."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import combinations, product
 
@@ -24,12 +25,35 @@ CORNER_TOLERANCE = 1e-9
 NOT_SMOOTH = (sp.Abs, sp.Max, sp.Min, sp.Heaviside, sp.sign, sp.Piecewise, sp.floor, sp.ceiling)
 
 
-class BoxLift:
+class Lift(ABC):
+    """The functions g and d of each component. g reads boundary values only, so an exact solution cannot leak into it."""
+
+    @abstractmethod
+    def holds(self, component: int) -> bool:
+        """Whether the component has boundary values that hold exactly; else it has no g, and its d is 1."""
+
+    @abstractmethod
+    def covers(self, component: int, facets: np.ndarray) -> np.ndarray:
+        """Which of `facets` carry values of the component that hold exactly, (f,) booleans."""
+
+    @abstractmethod
+    def distance(self, component: int, x: Tensor, space: JetSpace) -> Tensor:
+        """Jets (m, n) of d in physical coordinates, of a component that holds values."""
+
+    @abstractmethod
+    def values(self, component: int, x: Tensor, space: JetSpace) -> Tensor:
+        """Jets (m, n) of g in physical coordinates, of a component that holds values."""
+
+    @abstractmethod
+    def without(self, layers: Sequence[Layer]) -> Lift | None:
+        """The lift of the sides without a boundary layer: divided by the distance to its side a layer has an edge."""
+
+
+class BoxLift(Lift):
     """For each component the sides of a box that carry boundary values, and the functions g and d they give.
 
     d is the product of the distances to those sides, scaled to 1. g is the transfinite interpolant (Gordon and Hall,
     doi:10.1007/BF01436298): the boolean sum over the axes of linear interpolation between the values on opposite sides.
-    g reads boundary values only, so an exact solution cannot leak into it.
 
     Attributes:
         sides: one dict (axis, 0 lower | 1 upper) -> value for each component; empty dicts have no lift.
@@ -59,20 +83,20 @@ class BoxLift:
         return lift if any(lift.sides) else None
 
     def without(self, layers: Sequence[Layer]) -> BoxLift | None:
-        """The lift of the sides without a boundary layer: divided by the distance to its side a layer has an edge."""
         axes = [int(np.abs(layer.normal).argmax()) for layer in layers]
         gone = {(axis, int(layer.normal[axis] > 0)) for axis, layer in zip(axes, layers, strict=True)}
         sides = [{side: value for side, value in own.items() if side not in gone} for own in self.sides]
         return BoxLift(self.problem, sides) if any(sides) else None
 
+    def holds(self, component: int) -> bool:
+        return bool(self.sides[component])
+
     def covers(self, component: int, facets: np.ndarray) -> np.ndarray:
-        """Which of `facets` carry values of the component that hold exactly, (f,) booleans."""
         faces = self.problem.mesh.box_sides() or {}
         held = [faces[side] for side in self.sides[component]]
         return np.isin(facets, np.concatenate(held)) if held else np.zeros(len(facets), dtype=bool)
 
     def distance(self, component: int, x: Tensor, space: JetSpace) -> Tensor:
-        """Jets (m, n) of d in physical coordinates."""
         factors = []
         for axis in range(space.dimension):
             ends = sorted(end for a, end in self.sides[component] if a == axis)
@@ -89,7 +113,6 @@ class BoxLift:
         return _products(factors, space)
 
     def values(self, component: int, x: Tensor, space: JetSpace) -> Tensor:
-        """Jets (m, n) of g in physical coordinates."""
         sides, total = self.sides[component], x.new_zeros(len(space.indices), len(x))
         axes = sorted({axis for axis, _ in sides})
         for size in range(1, len(axes) + 1):
@@ -171,4 +194,4 @@ def _products(factors: list[list[Tensor]], space: JetSpace) -> Tensor:
     return torch.stack(rows)
 
 
-__all__ = ["BoxLift", "essential_values"]
+__all__ = ["BoxLift", "Lift", "essential_values"]

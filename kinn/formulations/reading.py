@@ -15,12 +15,19 @@ from kinn.formulations.program import Program
 from kinn.formulations.scaling import pointwise_slopes
 from kinn.formulations.sensitivity import sides_of
 from kinn.formulations.settling import integral_pieces, integrated
+from kinn.formulations.unknowns import Unknowns
 from kinn.geometry.cells import shape_functions
 from kinn.statement.observations import Observations
 
 
 class Reading:
-    """One set of observations of what elements take at their nodes, `space.values` (size,)."""
+    """One set of observations of what elements take at their nodes, `space.values` (size,).
+
+    Attributes:
+        held: whether the nodal values must solve the equations of the elements.
+    """
+
+    held = False
 
     def __init__(self, space: GalerkinSpace, data: Observations) -> None:
         self.space, self.count = space, len(data)
@@ -38,6 +45,10 @@ class Reading:
         if self.term is not None:
             return np.full(self.count, float(self._integral(self._jets(values), parameters)))
         return self.program(self._at_points(values), self.x, None, parameters, self.tables)[0].numpy()
+
+    def of_trial(self, unknowns: Unknowns, values: np.ndarray, parameters: Tensor) -> np.ndarray:
+        """(n,) of a trial solution with nodal values (size,): what a correction of these is added to."""
+        return self(values, parameters)
 
     def derivatives(self, values: np.ndarray, moved: np.ndarray, parameters: Tensor) -> np.ndarray:
         """(n, m): derivatives along changes of the nodal values (size, m)."""
@@ -72,12 +83,15 @@ class Reading:
         return self.term.values(torch.cat(integrated(self.pieces, jets, parameters)), parameters)[0]
 
 
-def slopes_of(readings: Sequence[Reading], values: np.ndarray, moved: np.ndarray, parameters: Tensor) -> np.ndarray:
-    """(n, m): derivatives of all readings of nodal values (size,) along their changes `moved` (size, m), the first of which are
-    answers to the parameters, on which readings may depend by themselves too."""
-    found = np.concatenate([reading.derivatives(values, moved, parameters) for reading in readings])
+def slopes_of(
+    readings: Sequence[Reading], values: Sequence[np.ndarray], moved: np.ndarray, parameters: Tensor
+) -> np.ndarray:
+    """(n, m): derivatives of all readings, each of nodal values (size,), along their changes `moved` (size, m), the first of which
+    are answers to the parameters, on which readings may depend by themselves too."""
+    pairs = list(zip(readings, values, strict=True))
+    found = np.concatenate([reading.derivatives(own, moved, parameters) for reading, own in pairs])
     for j, (low, high) in enumerate(sides_of(parameters)):
-        ends = [np.concatenate([reading(values, side) for reading in readings]) for side in (low, high)]
+        ends = [np.concatenate([reading(own, side) for reading, own in pairs]) for side in (low, high)]
         found[:, j] += (ends[1] - ends[0]) / float(high[j] - low[j])
     return found
 

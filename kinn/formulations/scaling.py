@@ -60,7 +60,7 @@ def initial_surrogate(problem: Problem, network: Network, trial: Trial, like: Te
         values = np.zeros(0) if component in problem.identified else _known_values(problem, component)
         if len(values):
             low, high = values.min(), values.max()
-            lifted = trial.lift is not None and trial.lift.sides[index]
+            lifted = trial.lift is not None and trial.lift.holds(index)
             offset[index] = 0.0 if lifted else float(low + high) / 2
             amplitude[index] = float(high - low) / 2
     return Surrogate(
@@ -200,7 +200,7 @@ def fitted(surrogate: Surrogate, whole: np.ndarray, at_rest: np.ndarray, problem
         places = [problem.index(component) for component in components]
         ranges = {}
         for c in places:
-            lifted = surrogate.lift is not None and bool(surrogate.lift.sides[c])
+            lifted = surrogate.lift is not None and surrogate.lift.holds(c)
             low, high = float(whole[c].min()), float(whole[c].max())
             if lifted:
                 ranges[c] = float(np.abs(whole[c] - at_rest[c]).max())

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kinn.formulations.lift import BoxLift
+from kinn.formulations.lift import Lift
 from kinn.formulations.trial import Tables, Trial
 from kinn.networks import Inputs, JetSpace, Layer, Network, Tape, network_from
 from kinn.statement.problem import Problem
@@ -33,7 +33,7 @@ class Surrogate:
     trial: Trial = field(default_factory=Trial)
 
     @property
-    def lift(self) -> BoxLift | None:
+    def lift(self) -> Lift | None:
         return self.trial.lift
 
     @property

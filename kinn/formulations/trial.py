@@ -11,8 +11,9 @@ from scipy import sparse
 from scipy.sparse import csgraph
 from torch import Tensor
 
+from kinn.formulations.circle_lift import CircleLift
 from kinn.formulations.layers import boundary_layers
-from kinn.formulations.lift import BoxLift
+from kinn.formulations.lift import BoxLift, Lift
 from kinn.formulations.parts import Parts
 from kinn.formulations.sectors import Plane
 from kinn.formulations.singular import SingularMode, singular_modes
@@ -62,7 +63,7 @@ class Trial:
         enriched, singular: how it was made; with the problem, all that a stored solution needs to make it again.
     """
 
-    lift: BoxLift | None = None
+    lift: Lift | None = None
     parts: Parts | None = None
     modes: tuple[SingularMode, ...] = ()
     ramps: tuple[tuple[int, int, float, float], ...] = ()
@@ -80,7 +81,7 @@ class Trial:
         _refuse_closed_slits(mesh)
         periods, ramps, exact = _periods(problem)
         if weak is None:
-            return Trial(BoxLift.of(problem), ramps=ramps, periods=periods, periodic=exact)
+            return Trial(_exact(problem), ramps=ramps, periods=periods, periodic=exact)
         parts = Parts.of(problem)
         modes = tuple(singular_modes(problem, weak, singular))
         length = float(mesh.scale[: mesh.spatial_dimension].max())
@@ -100,7 +101,7 @@ class Trial:
 
     def with_layers(self, problem: Problem, layers: Sequence[Layer]) -> Trial:
         """The same space with these layers, and exact values at the sides that have none."""
-        lift = None if self.modes else BoxLift.of(problem)
+        lift = None if self.modes else _exact(problem, circles=not self.enriched)
         return replace(self, layers=tuple(layers), lift=None if lift is None else lift.without(layers))
 
     @property
@@ -149,12 +150,12 @@ class Trial:
             value = x.new_zeros(len(space.indices), len(x), len(offset))
             factor = torch.zeros_like(value)
             value[0], factor[0] = offset, amplitude
-            for c, sides in enumerate([] if self.lift is None else self.lift.sides):
-                if sides and self.lift is not None:
+            for c in range(0 if self.lift is None else len(offset)):
+                if self.lift is not None and self.lift.holds(c):
                     value[..., c] = self.lift.values(c, x, space)
                     factor[..., c] = self.lift.distance(c, x, space) * amplitude[c]
             for component, axis, slope, middle in self.ramps:
-                if self.lift is not None and self.lift.sides[component]:
+                if self.lift is not None and self.lift.holds(component):
                     continue  # the boundary values grow as the field does
                 value[0, :, component] += slope * (x[:, axis] - middle)
                 index = tuple(int(a == axis) for a in range(x.shape[1]))
@@ -180,6 +181,12 @@ class Trial:
             coefficients = outputs[..., outputs.shape[-1] - len(self.modes) :]
             fields = fields + space.multiply(tables.modes, coefficients[:, :, None]).sum(-1)
         return tables.value + fields
+
+
+def _exact(problem: Problem, circles: bool = True) -> Lift | None:
+    """Values that hold exactly on the sides of a box, or on circles: not for finite elements, whose boundary is the mesh's."""
+    box = BoxLift.of(problem)
+    return CircleLift.of(problem) if box is None and circles else box
 
 
 def _crosses(layer: Layer, periods: Sequence[float | None]) -> bool:

@@ -49,7 +49,7 @@ class WeakBlock(Block):
             return None
         entries = [(dofs, value) for c, dofs, value in space.essential if c == component]
         ties = space.ties[component]
-        lifted = surrogate.lift is not None and surrogate.lift.sides[component] and self._lifted(component, surrogate)
+        lifted = surrogate.lift is not None and surrogate.lift.holds(component) and self._lifted(component, surrogate)
         stated = any(isinstance(tie, InterfaceTie) and tie.component_index == component for tie in space.weak.ties)
         smooth = surrogate.trial.parts is None and not stated and (not len(ties.slaves) or surrogate.trial.periodic)
         if not (entries or len(ties.slaves)) or ((not entries or lifted) and smooth):

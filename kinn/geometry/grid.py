@@ -13,6 +13,7 @@ import sympy as sp
 
 from kinn.geometry.cells import CELL_TYPES, CellType, facet_vectors, shape_functions, vertex_keys
 from kinn.geometry.checks import check_cells, check_curved, check_names
+from kinn.geometry.circles import Circle, disk
 from kinn.geometry.corners import box_sides, reentrant_corners, sagittas
 from kinn.geometry.locate import Locator
 from kinn.geometry.mapping import inverse_map
@@ -209,6 +210,10 @@ class Grid:
         """(axis, 0 lower | 1 upper) -> facet numbers, if the domain is exactly its bounding box, else None."""
         corners = self.nodes[self.facet_nodes[self.exterior]]
         return box_sides(self.lower, self.upper, self.exterior, corners, self.measure)
+
+    def disk(self) -> Circle | None:
+        """The circle that is the whole boundary of a plane mesh of second order, whose facets can be arcs, else None."""
+        return disk(self)
 
     def reentrant_corners(self) -> np.ndarray:
         """Where the angle in space passes pi: vertices in 2-D, midpoints of edges in 3-D or along time, (m, d).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from kinn.formulations.pieces import Piece, facets_of
 from kinn.geometry.rules import jacobian_degree, reference_rule
 from kinn.report.matching import has_normals, unchecked
 from kinn.statement.fields import normal_of
-from kinn.statement.fluxes import ratio
+from kinn.statement.fluxes import along_normal, ratio
 from kinn.statement.places import subdomain_facets
 from kinn.statement.terms import NoWeakForm, PeriodicTie, WeakForm, weak_terms
 
@@ -39,7 +39,7 @@ def boundary_flux(solution: Any, expression: sp.Expr, over: str | Iterable[str])
     problem = solution.problem
     if not has_normals([expression]) or problem.mesh.spatial_dimension < problem.mesh.dimension:
         return None
-    along = _along_normal(expression, problem.mesh.normal)
+    along = along_normal(expression, problem.mesh.normal)
     weak = _weak_form(solution) if along is not None else None
     if along is None or weak is None:
         return None
@@ -54,13 +54,6 @@ def boundary_flux(solution: Any, expression: sp.Expr, over: str | Iterable[str])
             number = np.asarray(unchecked(solution).evaluate([factor], problem.mesh.points[:1].copy())).item()
             return number * outflow.through(over) + 0.0  # no -0.0
     return None
-
-
-def _along_normal(expression: sp.Expr, normal: Sequence[Any]) -> Any:
-    """The F (d,) of an expression `F . n`; None for another one."""
-    flux = sp.ImmutableDenseMatrix([expression.diff(n) for n in normal])
-    rest = sp.expand(expression.xreplace(dict.fromkeys(normal, sp.S.Zero)))
-    return None if rest != 0 or has_normals(flux.flat()) else flux
 
 
 def _weak_form(solution: Any) -> WeakForm | None:

@@ -71,6 +71,13 @@ def derivatives_of_fields(expression: sp.Basic) -> set[Any]:
     return {node for node in expression.atoms(sp.Derivative) if isinstance(node.expr, FieldComponent)}
 
 
+def along_normal(expression: sp.Expr, normal: Sequence[Any]) -> Any:
+    """The F (d,) of an expression `F . n`; None for another one."""
+    flux = sp.ImmutableDenseMatrix([expression.diff(n) for n in normal])
+    rest = sp.expand(expression.xreplace(dict.fromkeys(normal, sp.S.Zero)))
+    return None if rest != 0 or flux.has(*normal) else flux
+
+
 def ratio(flux: Any, stated: Any) -> Any:
     """The r with `flux = r * stated` (+1 and -1 first), or None. r may hold coefficients, but no derivative."""
     if flux == stated:
