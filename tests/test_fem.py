@@ -7,6 +7,7 @@ import torch
 
 import kinn
 from kinn import div, fem, grad
+from kinn.fem.keeping import keeping
 from kinn.fem.solve import FemSolution, newton
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.geometry import gauss, graded
@@ -266,3 +267,30 @@ def test_boundary_values_that_jump_do_not_break_the_mesh():
     sides = [kinn.Dirichlet(u, 1, on="top"), kinn.Dirichlet(u, 0, on=["left", "right", "bottom"])]
     solution = kinn.fem.solve(kinn.Problem(mesh, {"eq": -div(grad(u))}, sides), tolerance=0.3)
     assert abs(solution([[0.5, 0.5]])[0] - 0.25) < 5e-3  # by symmetry
+
+
+def test_kept_solutions_are_found_again(tmp_path, monkeypatch):
+    mesh = kinn.Mesh.box((0, 0), (1, 1), cells=3)
+    u = kinn.Field("u", mesh)
+    x, y = mesh.coordinates
+    problem = kinn.Problem(mesh, {"p": -div(grad(u)) - sp.exp(5 * x)}, [kinn.Dirichlet(u, y, on=("left", "top"))])
+    with keeping(tmp_path / "kept"):
+        first = kinn.fem.solve(problem, tolerance=2e-2)
+        kinn.fem.solve(problem, tolerance=5e-2)
+    files = sorted((tmp_path / "kept").iterdir())
+    assert len(files) == 2 and first.n_unknowns > 100
+
+    def refused(*_):
+        raise AssertionError("solved again")
+
+    monkeypatch.setattr("kinn.fem.solve.newton", refused)
+    with keeping(tmp_path / "kept"):
+        again = kinn.fem.solve(problem, tolerance=2e-2)
+    assert np.array_equal(again.coefficients, first.coefficients) and again.mesh.identity == first.mesh.identity
+    assert (again.estimate, again.seconds) == (first.estimate, first.seconds)
+    with pytest.raises(AssertionError, match="solved again"):  # outside nothing is kept
+        kinn.fem.solve(problem, tolerance=2e-2)
+    for file in files:
+        file.write_bytes(file.read_bytes()[:-9])
+    with keeping(tmp_path / "kept"), pytest.raises(AssertionError, match="solved again"):
+        kinn.fem.solve(problem, tolerance=2e-2)

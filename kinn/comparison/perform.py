@@ -30,6 +30,7 @@ from kinn.training import LARGEST_NETWORK
 
 CLEAR = 3.0  # how much less exact than its reference a solution has to be for its error to mean something
 TOLERANCES = tuple(10 ** (-k / 2) for k in range(2, 15))  # of finite elements, one solution after another
+REFERENCES = "references"  # folder of finite element solutions that runs share
 History = list[list[Any]]  # rows of seconds, step, size, error
 Size = Sequence[Mapping[str, Any]]  # of the parts of a network, one for each group of fields
 
@@ -42,7 +43,7 @@ def perform(run: Run, folder: Path, size: Size | None = None, pictures: Path | N
     torch.set_num_threads(run.threads)
     file = ProblemFile.load(folder / run.file, run.options)
     peer = None if run.solver in (*NETWORKS, FEM) else load_peer(file.path, run.solver)
-    work = Work(file)
+    work = Work(file, folder / REFERENCES)
     where = {**conditions(run.threads, run.device, peer.packages if peer else ()), "gflops": multiplication_rate()}
     if peer is not None:
         found = peer.perform(run, work)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
+from kinn.fem.keeping import keeping
 from kinn.problem_file import ProblemFile
 from kinn.report.errors import Comparison
 from kinn.report.quantities import quantities
@@ -18,9 +21,11 @@ HISTORY_POINTS = 2_000  # a comparison for every record of the history has to be
 class Work:
     """A problem, its reference, and the errors of what is compared with it; made once for each run."""
 
-    def __init__(self, file: ProblemFile) -> None:
+    def __init__(self, file: ProblemFile, references: Path | None = None) -> None:
+        """References by finite elements are kept in the folder `references`, where another run finds them."""
         self.file, self.problem = file, file.problem()
-        reference = file.reference(self.problem)
+        with nullcontext() if references is None else keeping(references):
+            reference = file.reference(self.problem)
         if reference is None:
             raise StatementError(f"{file.path} defines no reference(problem), so there is nothing to compare with")
         self.reference: Reference = reference

@@ -12,6 +12,7 @@ import sympy as sp
 import torch
 from scipy import sparse
 
+from kinn.fem.keeping import Kept, keep, place_of, recalled
 from kinn.formulations.factor import Factor, SingularTangent
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.growth import grown
@@ -22,7 +23,7 @@ from kinn.formulations.settling import Settling, Unsettled
 from kinn.geometry.cells import shape_functions
 from kinn.statement.errors import StatementError, suggest
 from kinn.statement.problem import Problem
-from kinn.statement.terms import weak_terms
+from kinn.statement.terms import WeakForm, weak_terms
 
 NEWTON_STEPS = 25
 LARGEST = {1: 200_000, 2: 200_000, 3: 80_000}
@@ -123,7 +124,26 @@ def solve(
     if order not in (1, 2):
         raise StatementError(f"elements of order {order!r} are not there; take 1 or 2")
     values = torch.tensor([given.get(p.name, p.guess) for p in problem.parameters.values()], dtype=torch.float64)
-    mesh = problem.mesh
+    path = place_of(problem, order, tolerance, values.tolist())
+    kept = None if path is None else recalled(path, problem)
+    if kept is None:
+        space, kept = _refined(problem, weak, order, tolerance, values, begin)
+        if path is not None:
+            keep(path, problem, kept)
+    else:
+        mesh = problem.mesh
+        for errors in kept.growth:
+            mesh = grown(mesh, errors, weak)
+        space = GalerkinSpace(problem, weak, mesh.refined(), order)
+    coefficients = space.values(kept.values).reshape(len(problem.components), -1)
+    return FemSolution(space, coefficients, values, kept.estimate, kept.seconds)
+
+
+def _refined(
+    problem: Problem, weak: WeakForm, order: int, tolerance: float, values: torch.Tensor, begin: float
+) -> tuple[GalerkinSpace, Kept]:
+    """The space on the first refinement of the problem's mesh that meets the tolerance, and the solution in it."""
+    mesh, growth = problem.mesh, []
     space = GalerkinSpace(problem, weak, mesh, order)
     solution = newton(space, values, None).values
     while True:
@@ -135,14 +155,9 @@ def solve(
         estimate = relative_h1(problem, fine, error, finer)
         if estimate < tolerance or 2 * fine.size > LARGEST[mesh.dimension]:
             # the finer solution is at hand and at least as good as its estimate
-            return FemSolution(
-                fine,
-                fine.values(finer).reshape(len(problem.components), -1),
-                values,
-                estimate,
-                time.perf_counter() - begin,
-            )
-        mesh = grown(mesh, cell_errors(fine, error, len(mesh.cells)), weak)
+            return fine, Kept(growth, finer, estimate, time.perf_counter() - begin)
+        growth.append(cell_errors(fine, error, len(mesh.cells)))
+        mesh = grown(mesh, growth[-1], weak)
         following = GalerkinSpace(problem, weak, mesh, order)
         solution = newton(following, values, interpolate(space, solution, following)).values
         space = following

@@ -1,0 +1,68 @@
+"""Finite element solutions kept in a folder: processes that ask for the same reference make it once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from kinn import hashed_file
+from kinn.hashed_file import made_folder
+from kinn.statement.errors import StatementError
+from kinn.statement.problem import Problem
+
+KIND, FORMAT = "a finite element solution", 1
+_folder: ContextVar[Path | None] = ContextVar("folder", default=None)
+
+
+class Kept(NamedTuple):
+    """The squared errors (nc,) of the cells that refined the problem's mesh, one after another; nodal values (size,) on the mesh
+    refined once more, their estimated error, and the seconds it took."""
+
+    growth: Sequence[np.ndarray]
+    values: np.ndarray
+    estimate: float
+    seconds: float
+
+
+@contextmanager
+def keeping(folder: Path) -> Iterator[None]:
+    """`kinn.fem.solve` keeps what it solves here in the folder, and takes what it finds there."""
+    token = _folder.set(made_folder(folder))
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+
+
+def place_of(problem: Problem, *settings: object) -> Path | None:
+    """Where a solution is kept; None where none is."""
+    folder = _folder.get()
+    key = hashlib.sha256(json.dumps([problem.fingerprint(), *settings]).encode()).hexdigest()[:16]
+    return None if folder is None else folder / f"{key}.fem"
+
+
+def keep(path: Path, problem: Problem, kept: Kept) -> None:
+    tensors = {f"growth {k}": torch.as_tensor(errors) for k, errors in enumerate(kept.growth)}
+    document = {"format": FORMAT, "kind": KIND, "estimate": kept.estimate, "seconds": kept.seconds}
+    hashed_file.write(path, problem, {**tensors, "values": torch.as_tensor(kept.values)}, document)
+
+
+def recalled(path: Path, problem: Problem) -> Kept | None:
+    """What a file holds; None if there is none, or none that can be read."""
+    try:
+        tensors, document = hashed_file.read(path, problem, KIND, FORMAT, "a file of finite elements")
+    except StatementError:
+        return None
+    growth = [tensors[f"growth {k}"].numpy() for k in range(len(tensors) - 1)]
+    return Kept(growth, tensors["values"].numpy(), document["estimate"], document["seconds"])
+
+
+__all__ = ["Kept", "keep", "keeping", "place_of", "recalled"]
