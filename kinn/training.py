@@ -238,9 +238,7 @@ class Training:
         """Steps until a round has ended, or to a stand where blocks that were linearized must be made anew: False."""
         (window, rate), losses = ending, self.course.losses
         asked = 0.7 * self._asked(math.inf)
-        if (
-            self.course.rounds == 1 and self.estimate is not None
-        ):  # for other data as exact as the start was for its own
+        if self.course.rounds == 1 and self.estimate is not None:  # as exact as the start was for its own data
             asked = max(asked, min(self.estimate, self._asked(0.0)))
         while len(losses) < STAGE_STEPS:
             start = time.perf_counter()
