@@ -216,6 +216,12 @@ def test_committed_tables_are_made_from_the_committed_results(suite, tmp_path):
     assert (tmp_path / f"{name}.md").read_text(encoding="utf-8") == made
 
 
+def test_the_committed_table_of_networks_is_made_from_the_committed_rows(tmp_path):
+    (tmp_path / "networks").mkdir()
+    (tmp_path / "networks" / "runs.jsonl").write_bytes((RESULTS / "networks" / "runs.jsonl").read_bytes())
+    assert networks.table(tmp_path) == (RESULTS / "networks.md").read_text(encoding="utf-8")
+
+
 def test_histories_are_thinned_without_a_change_of_what_they_say():
     full = record((1, 1e-2, None), (2, 3e-2, None), (3, 2e-2, 1e-3), (4, 1e-4, None), seconds=4)
     thin = runs.thinned(full)
