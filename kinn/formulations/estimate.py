@@ -229,7 +229,7 @@ class ErrorEstimate:
         answers = np.hstack([self._sensitivities, fields])
         readings = [reading_of(space, data) for data in self.problem.observations]
         start, end = space.values(trial), space.values(state)
-        if any(reading.held for reading in readings):  # quadrature of elements for what the network's own said
+        if any(reading.held for reading in readings):  # these need what solves the elements' own equations
             solved = state.copy()
             solved[factor.free] -= factor.solve(
                 space.residual(space.pieces, space.jets_of(state), parameters)[factor.free]
