@@ -1,1 +1,1 @@
-"""What kinn is measured by: `python -m benchmarks engine | figures | scales | networks`; results are in results/."""
+"""What kinn is measured by: `python -m benchmarks --help` lists the suites; results are in results/."""

@@ -38,9 +38,9 @@ def candidates(
 ) -> tuple[list[Network], Trial]:
     """The initial networks that race, one where the user brings it, and the trial space that they fit.
 
-    `network` is what `solve` takes; a dict has one entry for each field, or tuple of fields, or for each subdomain. A network of the user's own may
-    have one output for each component: then the trial space has no parts and no singular functions; or one input for each
-    coordinate: then it has no boundary layers.
+    `network` is what `solve` takes; a dict has one entry for each field, or tuple of fields, or for each subdomain. A network of
+    the user's own may have one output for each component: then the trial space has no parts and no singular functions; or one
+    input for each coordinate: then it has no boundary layers.
 
     Raises StatementError for what is no network, does not fit the problem, or leaves a field out.
     """

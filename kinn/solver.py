@@ -109,7 +109,8 @@ def solve(
         problem: the statement; it is checked first.
         network: "kan" (default; unknown coefficient fields are tensor splines then, see `TensorSpline`), "mlp", a network or any `nn.Module` that maps (n, d) to (n, components), or a function of
             a seed that makes one: then a few of them race at first, as the defaults do. A dict gives fields networks of their
-            own, `{"p": "mlp", ("u", "v"): "kan"}`, or the subdomains between which gradients jump, `{"steel": "kan", "rest": "mlp"}`.
+            own, `{"p": "mlp", ("u", "v"): "kan"}`, or the subdomains between which gradients jump,
+            `{"steel": "kan", "rest": "mlp"}`.
         form: "strong" or "weak"; by default the one that fits, see `choose`.
         stages: optimizers one after another, `[Adam(2000), LBFGS()]`; by default Gauss-Newton with refinement. Without Gauss-Newton
             no networks race: the first one is trained as it is.

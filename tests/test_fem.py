@@ -292,6 +292,9 @@ def test_kept_solutions_are_found_again(tmp_path, monkeypatch):
     assert (again.estimate, again.seconds) == (first.estimate, first.seconds)
     with pytest.raises(AssertionError, match="solved again"):  # outside nothing is kept
         kinn.fem.solve(problem, tolerance=2e-2)
+    monkeypatch.setattr(sys.modules["kinn.fem.solve"], "grown", lambda mesh, *_: mesh.refined())
+    with keeping(tmp_path / "kept"), pytest.raises(AssertionError, match="solved again"):  # another mesh than was kept
+        kinn.fem.solve(problem, tolerance=2e-2)
     for file in files:
         file.write_bytes(file.read_bytes()[:-9])
     with keeping(tmp_path / "kept"), pytest.raises(AssertionError, match="solved again"):

@@ -18,14 +18,12 @@ from kinn.statement.errors import StatementError
 BAR = ProblemFile.load(Path(__file__).parents[1] / "problems" / "two_materials_1d.py")
 
 
-def checkerboard(subdomains=("hard", "soft")):
+def checkerboard():
     """Four squares of two materials that meet in a point, where the solution is singular."""
     plain = kinn.Mesh.box((-1, -1), (1, 1), cells=4)
     hard = plain.points[plain.cells].mean(axis=1).prod(axis=1) > 0
-    mesh = kinn.Mesh(
-        plain.points, plain.cells, "triangle", {},
-        dict(zip(subdomains, (np.flatnonzero(hard), np.flatnonzero(~hard)), strict=False)),
-    )  # fmt: skip
+    parts = {"hard": np.flatnonzero(hard), "soft": np.flatnonzero(~hard)}
+    mesh = kinn.Mesh(plain.points, plain.cells, "triangle", {}, parts)
     u = kinn.Field("u", mesh)
     k = kinn.Coefficient("k", mesh, {"hard": 10.0, "soft": 1.0})
     return kinn.Problem(mesh, {"u": -div(k * grad(u)) - 1}, [kinn.Dirichlet(u, 0, on="boundary")])

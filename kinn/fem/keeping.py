@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple
@@ -24,9 +24,10 @@ _folder: ContextVar[Path | None] = ContextVar("folder", default=None)
 
 class Kept(NamedTuple):
     """The squared errors (nc,) of the cells that refined the problem's mesh, one after another; nodal values (size,) on the mesh
-    refined once more, their estimated error, and the seconds it took."""
+    refined once more, whose `identity` it has to have; their estimated error, and the seconds it took."""
 
     growth: Sequence[np.ndarray]
+    identity: str
     values: np.ndarray
     estimate: float
     seconds: float
@@ -44,15 +45,24 @@ def keeping(folder: Path) -> Iterator[None]:
 
 def place_of(problem: Problem, *settings: object) -> Path | None:
     """Where a solution is kept; None where none is."""
-    folder = _folder.get()
+    if (folder := _folder.get()) is None:
+        return None
     key = hashlib.sha256(json.dumps([problem.fingerprint(), *settings]).encode()).hexdigest()[:16]
-    return None if folder is None else folder / f"{key}.fem"
+    return folder / f"{key}.fem"
 
 
 def keep(path: Path, problem: Problem, kept: Kept) -> None:
+    """Write a file, if the place can be written to: what was solved is worth more."""
     tensors = {f"growth {k}": torch.as_tensor(errors) for k, errors in enumerate(kept.growth)}
-    document = {"format": FORMAT, "kind": KIND, "estimate": kept.estimate, "seconds": kept.seconds}
-    hashed_file.write(path, problem, {**tensors, "values": torch.as_tensor(kept.values)}, document)
+    document = {
+        "format": FORMAT,
+        "kind": KIND,
+        "identity": kept.identity,
+        "estimate": kept.estimate,
+        "seconds": kept.seconds,
+    }
+    with suppress(StatementError):
+        hashed_file.write(path, problem, {**tensors, "values": torch.as_tensor(kept.values)}, document)
 
 
 def recalled(path: Path, problem: Problem) -> Kept | None:
@@ -62,7 +72,8 @@ def recalled(path: Path, problem: Problem) -> Kept | None:
     except StatementError:
         return None
     growth = [tensors[f"growth {k}"].numpy() for k in range(len(tensors) - 1)]
-    return Kept(growth, tensors["values"].numpy(), document["estimate"], document["seconds"])
+    numbers = document["estimate"], document["seconds"]
+    return Kept(growth, document["identity"], tensors["values"].numpy(), *numbers)
 
 
 __all__ = ["Kept", "keep", "keeping", "place_of", "recalled"]

@@ -126,17 +126,24 @@ def solve(
     values = torch.tensor([given.get(p.name, p.guess) for p in problem.parameters.values()], dtype=torch.float64)
     path = place_of(problem, order, tolerance, values.tolist())
     kept = None if path is None else recalled(path, problem)
-    if kept is None:
+    space = None if kept is None else _again(problem, weak, order, kept)
+    if kept is None or space is None:
         space, kept = _refined(problem, weak, order, tolerance, values, begin)
         if path is not None:
             keep(path, problem, kept)
-    else:
-        mesh = problem.mesh
-        for errors in kept.growth:
-            mesh = grown(mesh, errors, weak)
-        space = GalerkinSpace(problem, weak, mesh.refined(), order)
     coefficients = space.values(kept.values).reshape(len(problem.components), -1)
     return FemSolution(space, coefficients, values, kept.estimate, kept.seconds)
+
+
+def _again(problem: Problem, weak: WeakForm, order: int, kept: Kept) -> GalerkinSpace | None:
+    """The space of a solution that was kept; None where meshes are refined otherwise today."""
+    mesh = problem.mesh
+    for errors in kept.growth:
+        if len(errors) != len(mesh.cells):
+            return None
+        mesh = grown(mesh, errors, weak)
+    finest = mesh.refined()
+    return GalerkinSpace(problem, weak, finest, order) if finest.identity == kept.identity else None
 
 
 def _refined(
@@ -155,7 +162,7 @@ def _refined(
         estimate = relative_h1(problem, fine, error, finer)
         if estimate < tolerance or 2 * fine.size > LARGEST[mesh.dimension]:
             # the finer solution is at hand and at least as good as its estimate
-            return fine, Kept(growth, finer, estimate, time.perf_counter() - begin)
+            return fine, Kept(growth, fine_mesh.identity, finer, estimate, time.perf_counter() - begin)
         growth.append(cell_errors(fine, error, len(mesh.cells)))
         mesh = grown(mesh, growth[-1], weak)
         following = GalerkinSpace(problem, weak, mesh, order)

@@ -78,10 +78,9 @@ class Parts:
             own = np.flatnonzero(self._own == number)
             shares = {name: np.isin(own, self.mesh.subdomains[name]).mean() for name in names if name != REST}
             holding = [name for name, share in shares.items() if share == 1]
-            if any(0 < share < 1 for share in shares.values()):
-                name = next(name for name, share in shares.items() if 0 < share < 1)
+            if cutting := [name for name, share in shares.items() if 0 < share < 1]:
                 raise StatementError(
-                    f"network= names {name!r}, which holds some of the cells of {label!r}, a part in which the solution is "
+                    f"network= names {cutting[0]!r}, which holds some of the cells of {label!r}, a part in which the solution is "
                     f"smooth; name subdomains that hold whole parts: {self}"
                 )
             holding = holding or [REST] * (REST in names)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import sympy as sp
 import torch
@@ -16,7 +18,8 @@ from kinn.statement.fluxes import along_normal, ratio
 from kinn.statement.integrals import Integral
 from kinn.statement.observations import Observations
 from kinn.statement.places import subdomain_facets
-from kinn.statement.terms import PeriodicTie
+from kinn.statement.problem import Problem
+from kinn.statement.terms import PeriodicTie, WeakForm
 
 
 class Reaction(Reading):
@@ -61,16 +64,28 @@ def reading_of(space: GalerkinSpace, data: Observations) -> Reading:
     node, problem, mesh = data.expression, space.problem, space.problem.mesh
     if not isinstance(node, Integral) or not node.over or mesh.spatial_dimension < mesh.dimension or space.lower:
         return Reading(space, data)
-    along = along_normal(node.integrand, mesh.normal) if mesh.is_boundary(node.over) else None
-    for row in space.weak.rows if along is not None else ():
+    found = flux_through(problem, space.weak, node.integrand, node.over) if mesh.is_boundary(node.over) else None
+    dofs = None if found is None else _held(space, found[0], node.over)
+    return Reading(space, data) if found is None or dofs is None else Reaction(space, data, dofs, found[1])
+
+
+def flux_through(
+    problem: Problem, weak: WeakForm, expression: sp.Expr, over: str | Iterable[str]
+) -> tuple[int, sp.Expr] | None:
+    """(component, r) of an expression that is r F . n on boundaries `over`, F the flux of the component's equation there and r a
+    number that may depend on parameters; None for another one."""
+    mesh: Mesh = problem.mesh
+    along = along_normal(expression, [*mesh.normal])
+    for row in weak.rows if along is not None else ():
         factor = ratio(along, -sp.ImmutableDenseMatrix(row.flux))
-        if factor is not None and factor.free_symbols <= set(problem.parameters.values()):
-            dofs = _held(space, row.component_index, row.on, node.over)
-            return Reading(space, data) if dofs is None else Reaction(space, data, dofs, factor)
-    return Reading(space, data)
+        if factor is None or not factor.free_symbols <= set(problem.parameters.values()):
+            continue
+        if np.isin(mesh.facets_of(over), subdomain_facets(mesh, row.on)).all():
+            return row.component_index, factor
+    return None
 
 
-def _held(space: GalerkinSpace, component: int, on: tuple[str, ...], over: tuple[str, ...]) -> np.ndarray | None:
+def _held(space: GalerkinSpace, component: int, over: tuple[str, ...]) -> np.ndarray | None:
     """Numbers of the degrees of freedom on the facets of `over`; None unless the component is held on all of these and on no
     others that meet them."""
     mesh: Mesh = space.mesh
@@ -79,13 +94,12 @@ def _held(space: GalerkinSpace, component: int, on: tuple[str, ...], over: tuple
     held = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *given]))
     others = np.setdiff1d(held, facets)
     beside = np.intersect1d(mesh.facet_nodes[facets], mesh.facet_nodes[others])
-    inside = np.isin(facets, held).all() and np.isin(facets, subdomain_facets(mesh, on)).all()
     tied = any(isinstance(tie, PeriodicTie) and tie.component_index == component for tie in space.weak.ties)
-    if not inside or len(beside) or tied or not np.isin(facets, mesh.exterior).all():
+    if not np.isin(facets, held).all() or len(beside) or tied or not np.isin(facets, mesh.exterior).all():
         return None
     piece = space.piece(space.on_facets(facets), [sp.S.One], [(component, 0)], 0)
     on_facets = (piece.tests[..., 0].abs().amax(2) > 1e-9 * piece.tests.abs().max()).numpy()
     return component * space.n + np.unique(piece.dofs[on_facets])
 
 
-__all__ = ["Reaction", "reading_of"]
+__all__ = ["Reaction", "flux_through", "reading_of"]

@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 from torch import Tensor
 
-from kinn.formulations.circle_lift import CircleLift
+from kinn.formulations.disk_lift import DiskLift
 from kinn.formulations.layers import boundary_layers
 from kinn.formulations.lift import BoxLift, Lift
 from kinn.formulations.parts import Parts
@@ -101,7 +101,7 @@ class Trial:
 
     def with_layers(self, problem: Problem, layers: Sequence[Layer]) -> Trial:
         """The same space with these layers, and exact values at the sides that have none."""
-        lift = None if self.modes else _exact(problem, circles=not self.enriched)
+        lift = None if self.modes else _exact(problem, disks=not self.enriched)
         return replace(self, layers=tuple(layers), lift=None if lift is None else lift.without(layers))
 
     @property
@@ -183,10 +183,10 @@ class Trial:
         return tables.value + fields
 
 
-def _exact(problem: Problem, circles: bool = True) -> Lift | None:
-    """Values that hold exactly on the sides of a box, or on circles: not for finite elements, whose boundary is the mesh's."""
+def _exact(problem: Problem, disks: bool = True) -> Lift | None:
+    """Values that hold exactly on the sides of a box, or on a disk: not for finite elements, whose boundary is the mesh's."""
     box = BoxLift.of(problem)
-    return CircleLift.of(problem) if box is None and circles else box
+    return DiskLift.of(problem) if box is None and disks else box
 
 
 def _crosses(layer: Layer, periods: Sequence[float | None]) -> bool:

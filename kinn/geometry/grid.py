@@ -13,8 +13,8 @@ import sympy as sp
 
 from kinn.geometry.cells import CELL_TYPES, CellType, facet_vectors, shape_functions, vertex_keys
 from kinn.geometry.checks import check_cells, check_curved, check_names
-from kinn.geometry.circles import Circle, disk
 from kinn.geometry.corners import box_sides, reentrant_corners, sagittas
+from kinn.geometry.disks import Circle, disk
 from kinn.geometry.locate import Locator
 from kinn.geometry.mapping import inverse_map
 from kinn.geometry.rules import cell_volumes

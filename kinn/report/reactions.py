@@ -14,10 +14,10 @@ from kinn.fem.solve import FemSolution
 from kinn.formulations.estimate import LARGEST
 from kinn.formulations.galerkin import GalerkinSpace
 from kinn.formulations.pieces import Piece, facets_of
+from kinn.formulations.reaction import flux_through
 from kinn.geometry.rules import jacobian_degree, reference_rule
 from kinn.report.matching import has_normals, unchecked
 from kinn.statement.fields import normal_of
-from kinn.statement.fluxes import along_normal, ratio
 from kinn.statement.places import subdomain_facets
 from kinn.statement.terms import NoWeakForm, PeriodicTie, WeakForm, weak_terms
 
@@ -39,21 +39,15 @@ def boundary_flux(solution: Any, expression: sp.Expr, over: str | Iterable[str])
     problem = solution.problem
     if not has_normals([expression]) or problem.mesh.spatial_dimension < problem.mesh.dimension:
         return None
-    along = along_normal(expression, problem.mesh.normal)
-    weak = _weak_form(solution) if along is not None else None
-    if along is None or weak is None:
+    weak = _weak_form(solution)
+    found = None if weak is None else flux_through(problem, weak, expression, over)
+    if weak is None or found is None:
         return None
-    facets = problem.mesh.facets_of(over)
-    for row in weak.rows:
-        factor = ratio(along, -sp.ImmutableDenseMatrix(row.flux))
-        constant = factor is not None and factor.free_symbols <= set(problem.parameters.values())
-        if constant and np.isin(facets, subdomain_facets(problem.mesh, row.on)).all():
-            outflow = _Outflow(solution, weak, row.component_index)
-            if outflow.is_open(over):
-                return None
-            number = np.asarray(unchecked(solution).evaluate([factor], problem.mesh.points[:1].copy())).item()
-            return number * outflow.through(over) + 0.0  # no -0.0
-    return None
+    outflow = _Outflow(solution, weak, found[0])
+    if outflow.is_open(over):
+        return None
+    number = np.asarray(unchecked(solution).evaluate([found[1]], problem.mesh.points[:1].copy())).item()
+    return number * outflow.through(over) + 0.0  # no -0.0
 
 
 def _weak_form(solution: Any) -> WeakForm | None:

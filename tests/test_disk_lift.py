@@ -11,7 +11,7 @@ from oracles import all_indices, derivative, network_of
 import kinn
 from kinn import div, grad
 from kinn.formulations.choice import choose
-from kinn.formulations.circle_lift import CircleLift
+from kinn.formulations.disk_lift import DiskLift
 from kinn.formulations.scaling import initial_surrogate
 from kinn.formulations.trial import Trial
 from kinn.geometry import sample
@@ -41,7 +41,7 @@ def problem_of(mesh, value, on="boundary"):
 
 
 def lift_of(problem):
-    lift = CircleLift.of(problem)
+    lift = DiskLift.of(problem)
     assert lift is not None
     return lift
 
@@ -83,7 +83,7 @@ def test_a_network_with_any_weights_takes_the_boundary_values(radius, center):
     mesh = disk(radius, center)
     problem = problem_of(mesh, smooth(mesh))
     trial = Trial.of(problem)
-    assert isinstance(trial.lift, CircleLift) and trial.lift.covers(0, mesh.exterior).all()
+    assert isinstance(trial.lift, DiskLift) and trial.lift.covers(0, mesh.exterior).all()
     surrogate = initial_surrogate(problem, network_of("gaussian", 2), trial, LIKE)
     exact = sp.lambdify(mesh.coordinates, smooth(mesh))
     angle = np.linspace(0, 2 * np.pi, 50)
@@ -145,7 +145,7 @@ def test_only_the_whole_circle_and_smooth_known_values_are_lifted():
         (kinn.Parameter("p", guess=1.0), "boundary"),
         (nodal, "boundary"),
     ):
-        assert CircleLift.of(problem_of(mesh, value, on)) is None
+        assert DiskLift.of(problem_of(mesh, value, on)) is None
     u = kinn.Field("u", mesh, components=2)
     conditions = [kinn.Dirichlet(u[0], 0, on="half"), kinn.Dirichlet(u[1], x, on="boundary")]
     lift = lift_of(kinn.Problem(mesh, {"p": kinn.div(grad(u)) + u}, conditions))

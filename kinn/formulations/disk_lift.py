@@ -12,7 +12,7 @@ from torch import Tensor
 from kinn.formulations.lift import Lift, essential_values
 from kinn.formulations.program import Program
 from kinn.geometry import Mesh
-from kinn.geometry.circles import Circle
+from kinn.geometry.disks import Circle
 from kinn.networks.inputs import Layer
 from kinn.networks.jets import JetSpace
 from kinn.statement.coefficients import CoefficientFunction
@@ -24,14 +24,13 @@ SAMPLES = 1024  # values around the circle
 RESOLVED, ROUNDING = 1e-12, 1e-16  # of the largest Fourier coefficient: what the upper half may have, what is left out
 
 
-class CircleLift(Lift):
+class DiskLift(Lift):
     """The functions g and d of the components whose values on the circle hold exactly.
 
     With `z = (x - center) / radius` as a complex number and Fourier coefficients a_k of the values, `g = Re sum a_k z^k`
     is harmonic, and made of boundary values only; `d = 1 - |z|^2`.
 
-    A disk with holes has no such lift: harmonic functions of all circles, weighted by the distances to the others, were tried
-    and made the network's part of the solution no easier than boundary terms are (errors 0.3 to 200 times as large).
+    A disk with holes has no such lift: what is left to the network between several circles is no easier than boundary terms.
     """
 
     def __init__(self, circle: Circle, series: dict[int, np.ndarray]) -> None:
@@ -39,7 +38,7 @@ class CircleLift(Lift):
         self._series = {component: torch.as_tensor(own) for component, own in series.items()}
 
     @staticmethod
-    def of(problem: Problem) -> CircleLift | None:
+    def of(problem: Problem) -> DiskLift | None:
         """The lift of all smooth values on the boundary of a disk, a mesh of second order; None if there is none."""
         mesh: Mesh = problem.mesh
         circle, series = mesh.disk(), {}
@@ -50,7 +49,7 @@ class CircleLift(Lift):
             found = _series(problem, value, circle) if np.isin(mesh.exterior, facets).all() else None
             if found is not None:
                 series[problem.index(component)] = found
-        return CircleLift(circle, series) if circle is not None and series else None
+        return DiskLift(circle, series) if circle is not None and series else None
 
     def holds(self, component: int) -> bool:
         return component in self._series
@@ -102,4 +101,4 @@ def _series(problem: Problem, value: sp.Expr, circle: Circle) -> np.ndarray | No
     return a[: np.flatnonzero(np.abs(a) > ROUNDING * size).max(initial=0) + 1]
 
 
-__all__ = ["CircleLift"]
+__all__ = ["DiskLift"]
