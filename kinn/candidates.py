@@ -28,8 +28,9 @@ from kinn.statement.problem import Problem
 
 NETWORKS = ("kan", "mlp")
 CANDIDATES = 5
-# Nodes of the hidden layers; WIDER for three components and more: half the error of elastic_bracket_3d in equal seconds.
-HIDDEN, WIDER, MLP_HIDDEN = 5, 8, 22
+# Nodes of the hidden layers, and the first degree: at equal parameters and seconds many edges of low degree are more exact than few
+# of high degree, and more edges than these take longer to refine.
+HIDDEN, DEGREE, MLP_HIDDEN = 8, 2, 22
 FINEST = {1: 4096, 2: 256, 3: 40}  # cells along each axis of splines for fields without derivatives
 
 
@@ -48,12 +49,11 @@ def candidates(
     networks = network if isinstance(network, Mapping) else dict.fromkeys(groups(problem, network), network)
     d, (places, plain) = trial.n_inputs(problem.mesh.dimension), _places(problem, networks, trial)
     few_inputs = d - len(trial.layers)
-    hidden = HIDDEN if len(problem.components) < 3 else WIDER
     splines = _splines(problem, network, trial)
     made = [
         [TensorSpline(d, len(own), *splines[name]) for _ in range(CANDIDATES)]
         if name in splines
-        else _made(one, d, len(own), len(networks) * seed + part, few_inputs, hidden)
+        else _made(one, d, len(own), len(networks) * seed + part, few_inputs)
         for part, ((name, one), own) in enumerate(zip(networks.items(), places, strict=True))
     ]
     if trial.layers and any(first.n_inputs == few_inputs for first, *_ in made):
@@ -131,14 +131,14 @@ def _is_pointwise(problem: Problem) -> bool:
     return not any(node.atoms(FieldComponent) for node in nodes)
 
 
-def _made(network: Any, d: int, c: int, seed: int, few_inputs: int, hidden: int) -> list[Network]:
+def _made(network: Any, d: int, c: int, seed: int, few_inputs: int) -> list[Network]:
     """The networks that an argument stands for: one that the user brings, or a few to race with d inputs and c outputs; a
     module of the user's has `few_inputs`, without layers, if it can."""
     make = network
     if network is None or isinstance(network, str):
         if network not in (None, *NETWORKS):
             raise StatementError(f"network {network!r} is not known{suggest(str(network), NETWORKS)}")
-        make = _default_mlp(d, c) if network == "mlp" else _default_kan(d, hidden, c)
+        make = _default_mlp(d, c) if network == "mlp" else _default_kan(d, c)
     if isinstance(make, nn.Module):
         return [_wrapped(make, d, few_inputs)]
     if not callable(make):
@@ -149,8 +149,8 @@ def _made(network: Any, d: int, c: int, seed: int, few_inputs: int, hidden: int)
     return [_wrapped(make(CANDIDATES * seed + k), d, few_inputs) for k in range(CANDIDATES)]
 
 
-def _default_kan(d: int, hidden: int, c: int) -> Callable[[int], Network]:
-    return lambda seed: KAN([d, hidden, hidden, c], Chebyshev(3), base=False, seed=seed)
+def _default_kan(d: int, c: int) -> Callable[[int], Network]:
+    return lambda seed: KAN([d, HIDDEN, HIDDEN, c], Chebyshev(DEGREE), base=False, seed=seed)
 
 
 def _default_mlp(d: int, c: int) -> Callable[[int], Network]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 
 from kinn.formulations.system import System
@@ -9,15 +11,29 @@ from kinn.formulations.unknowns import Unknowns
 from kinn.limits import Stop, check_finite
 from kinn.optimize import LevenbergMarquardt
 
+SHARE = 0.2  # of the time limit that a race may take
 ROUNDS, STEPS = (3, 2, 1), 5  # how many networks are left after each round of a race, and its steps
 
 
 def race(
-    candidates: Sequence[Unknowns], system_of: Callable[[Unknowns], System], time_is_up: Callable[[], bool]
+    candidates: Sequence[Unknowns],
+    system_of: Callable[[Unknowns], System],
+    time_is_up: Callable[[], bool],
+    time_limit: float | None = None,
 ) -> Unknowns:
-    """A few steps for each initial network, a few more for the better ones; the one with the lowest loss goes on."""
+    """A few steps for each initial network, a few more for the better ones; the one with the lowest loss goes on.
+
+    The race ends early where it would take more than its share of a run's `time_limit` (seconds).
+    """
+    end = math.inf if time_limit is None else time.perf_counter() + SHARE * time_limit
+
+    def is_over() -> bool:
+        return time.perf_counter() > end or time_is_up()
+
     racers, broken = [(candidate, LevenbergMarquardt()) for candidate in candidates], None
-    for kept in ROUNDS if len(racers) > 1 else ():
+    for kept in ROUNDS:
+        if len(racers) == 1:
+            break
         reached = []
         for candidate, optimizer in racers:
             system = system_of(candidate)
@@ -28,11 +44,11 @@ def race(
                 continue
             loss = system.loss()
             for _ in range(STEPS):
-                if time_is_up() or (step := optimizer.step(system)) is None:
+                if is_over() or (step := optimizer.step(system)) is None:
                     break
                 loss = step
             reached.append((loss, candidate, optimizer))
-            if time_is_up():
+            if is_over():
                 break
         if not reached and broken is not None:
             raise broken

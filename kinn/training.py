@@ -22,12 +22,11 @@ from kinn.race import race
 from kinn.result import Record, Status
 from kinn.statement.problem import Problem
 
-POINTS_PER_PARAMETER = 3
-LARGEST_NETWORK = 2400
+POINTS_PER_PARAMETER, LARGEST_NETWORK = 3, 2400
 STAGE_STEPS = 60
 STRIDE = 10  # steps between two moments from which a run can be continued; on gradients ten times as many
 # A stage ends when the loss falls slower than by a rate a step over a window of steps: early where refinement waits.
-GROWING, FULL_GROWN = (8, 0.7), (30, 0.995)
+GROWING, FULL_GROWN = (15, 0.85), (30, 0.995)
 PATIENCE, IMPROVEMENT = 3, 0.8  # stages in a row that may pass before the squared residual has fallen by this factor
 # What a squared relative misfit counts against physics, at first and in the end.
 DATA_WEIGHT_START, DATA_WEIGHT = 1e-2, 1e-4
@@ -107,7 +106,8 @@ class Training:
                     races = any(isinstance(stage, GaussNewton) for stage in stages)
                     self.course.held = races and begin(*now, self._size(), self.seed, self._time_is_up)
                     racers = self.candidates if races else self.candidates[:1]
-                    self.unknowns, self.course.raced = race(racers, self._prepared(), self._time_is_up), True
+                    limits = self._time_is_up, self.limits.time_limit
+                    self.unknowns, self.course.raced = race(racers, self._prepared(), *limits), True
                 ended = False
                 for stage in stages[self.course.stage :]:
                     self._stand()

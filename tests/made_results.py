@@ -21,11 +21,13 @@ def fitted_network(mesh, functions, degree: int = 8) -> KAN:
     network = KAN([mesh.dimension, len(functions)], Chebyshev(degree), base=False)
     layer = network.layers[0]
     x = torch.as_tensor(np.random.default_rng(0).uniform(-1, 1, (400, mesh.dimension)))
-    design = layer.functions(x, 0)[0].reshape(len(x), -1)  # type: ignore[operator]
+    functions_at = layer.functions(x, 0)[0].reshape(len(x), -1)  # type: ignore[operator]
+    design = torch.cat([functions_at, torch.ones_like(x[:, :1])], 1)
     values = torch.stack([f(*x.unbind(1)) for f in functions], dim=1)
     weight = torch.linalg.lstsq(design, values, driver="gelsd").solution.T
     shape = layer.weight.shape  # type: ignore[union-attr]
-    layer.weight.data = weight.reshape(shape[1], shape[0], shape[2]).transpose(0, 1).contiguous()  # type: ignore[union-attr]
+    edges = weight[:, :-1].reshape(shape[1], shape[0], shape[2])
+    layer.weight.data, layer.bias.data = edges.transpose(0, 1).contiguous(), weight[:, -1].clone()  # type: ignore[union-attr]
     return network
 
 

@@ -45,9 +45,9 @@ def plain(network: Network) -> Plain:
         layers = network._layers()
 
         def kan(weights: Sequence[Tensor], x: Tensor) -> Tensor:
-            for depth, (layer, weight) in enumerate(zip(layers, weights, strict=True)):
+            for depth, (layer, weight, bias) in enumerate(zip(layers, weights[::2], weights[1::2], strict=True)):
                 x = torch.tanh(x) if depth else x
-                x = torch.einsum("nib,iob->no", layer.functions(x, 0)[0], weight)
+                x = torch.einsum("nib,iob->no", layer.functions(x, 0)[0], weight) + bias
             return x
 
         return kan

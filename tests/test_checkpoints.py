@@ -127,7 +127,7 @@ RUNS = {
     "splines": (rod, {"network": kinn.KAN([1, 3, 1], kinn.BSpline(5, 2), seed=0), "steps": 30, "tolerance": 1e-9}),
     "module": (rod, {"network": Sines(), "steps": 12, "tolerance": 1e-12}),
     "data": (noisy, {"network": kan(1), "steps": 20}),
-    "sharp": (spike, {"network": kan(1), "steps": 50, "form": "strong", "tolerance": 1e-9}),
+    "sharp": (spike, {"network": kan(1), "steps": 90, "form": "strong", "tolerance": 1e-9}),
     "weak": (ell, {"network": kan(2), "steps": 24, "tolerance": 1e-4}),
     "weak, nonlinear": (bending, {"network": kan(1), "form": "weak", "steps": 28, "tolerance": 1e-9}),
     "weak, data": (noisy, {"network": kan(1), "form": "weak", "steps": 20}),

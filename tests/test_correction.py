@@ -274,3 +274,17 @@ def test_columns_of_parameters_are_sharp_in_both():
     projected, interpolated, apart = slopes_of(block, unknowns)
     assert torch.allclose(projected[:, -3:], interpolated[:, -3:], rtol=1e-9, atol=1e-12) and apart > 1e-6
     assert all(float(column.norm()) > 1e-3 for column in projected[:, -3:].T)
+
+
+def test_a_loss_that_is_known_is_not_made_again_and_one_of_other_unknowns_is():
+    block, unknowns = prepared(floating(4))
+    made, residuals = [], block.residuals
+    block.residuals = lambda of: made.append(None) or residuals(of)
+    theta, first = unknowns.vector(), block.loss(unknowns)
+    total = NormalEquations.zeros(unknowns)
+    block.accumulate(unknowns, total)
+    assert len(made) == 1 and total.loss == first
+    unknowns.assign(1.1 * theta)
+    assert block.loss(unknowns) != first and len(made) == 2
+    unknowns.assign(theta)
+    assert block.loss(unknowns) == first and len(made) == 3

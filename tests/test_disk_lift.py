@@ -170,7 +170,7 @@ def test_a_solution_on_a_disk(radius, center, tmp_path):
         mesh, {"p": -div(grad(u)) + exact.diff(x, 2) + exact.diff(y, 2)}, [kinn.Dirichlet(u, exact, on="boundary")],
         exact={u: exact},
     )  # fmt: skip
-    solution = kinn.solve(problem, steps=35, tolerance=1e-9, progress=False)
+    solution = kinn.solve(problem, steps=50, tolerance=1e-9, progress=False)
     assert solution.result.form == "strong"
     (error,) = solution.error(problem.exact).values()
     assert error.relative_l2 < 1e-6

@@ -6,6 +6,7 @@ import torch
 from scipy.optimize import minimize
 
 from kinn.optimize import AdamState, LBFGSState, LeastSquares, LevenbergMarquardt
+from kinn.race import race
 
 
 class Residuals(LeastSquares):
@@ -265,3 +266,18 @@ def test_steps_stay_sharp_only_while_that_pays():
     run(system, 40)  # ends at the floor of 1, where neither kind of step is worth anything
     late = system.asked[system.asked.index(True) + 1 :]
     assert late.count(True) <= 1 + len(late) // 8
+
+
+@pytest.mark.parametrize("time_limit, winner", [(None, 2), (60.0, 2), (0.0, 0)])
+def test_the_best_of_a_race_goes_on_or_the_first_where_there_is_no_time(time_limit, winner):
+    class Racer(Residuals):
+        def losses(self):
+            return {"misfit": self.loss()}
+
+    # the first two cannot come below 4 and 1
+    least = [4.0, 1.0, 0.0]
+    racers = [
+        Racer(lambda t, c=c: torch.stack([t[0] * t[1], t[1] - 1, t.new_tensor(c).sqrt()]), [2.0, 2.0]) for c in least
+    ]
+    found = race(range(3), lambda number: racers[number], lambda: False, time_limit)
+    assert found == winner and (racers[found].loss() < 1e-3) == (time_limit != 0.0)

@@ -94,7 +94,8 @@ def test_the_jacobian_is_that_of_finite_differences(make):
     theta, step = unknowns.vector(), 1e-6
     assert torch.allclose(torch.cat(rows), block.residuals(unknowns).flatten())
     jacobian = torch.cat(jacobian)
-    for column in (0, 5, len(theta) // 2, len(theta) - 1):
+    last = int(jacobian.norm(dim=0).nonzero()[-1])  # constants of fields with a period are the same at both points
+    for column in (0, 5, len(theta) // 2, last):
         moved = []
         for side in (1, -1):
             other = theta.clone()

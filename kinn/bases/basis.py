@@ -16,6 +16,7 @@ class Basis(ABC):
     """
 
     name: str
+    constants: int = 0  # 1 where the first function is the constant 1, after refinement too
 
     @property
     @abstractmethod

@@ -21,7 +21,7 @@ class Chebyshev(Basis):
     [-0.5, 2.0]
     """
 
-    name = "chebyshev"
+    name, constants = "chebyshev", 1
 
     def __init__(self, degree: int = 3) -> None:
         if degree < 1:

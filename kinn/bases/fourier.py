@@ -21,7 +21,7 @@ class Fourier(Basis):
     [1.0, 1.0, 0.0]
     """
 
-    name = "fourier"
+    name, constants = "fourier", 1
 
     def __init__(self, degree: int = 3) -> None:
         if degree < 1:

@@ -156,14 +156,15 @@ class ErrorEstimate:
         space, parameters = self.space, unknowns.parameters().detach().cpu().double()
         fixed, values = space.essential_values(parameters)
         free = np.setdiff1d(np.arange(space.size), fixed)
-        self.preparation = 0.0
+        pieces = space.strong_pieces if self.smooth else space.pieces
+        jets, self.preparation = jets_on(unknowns.surrogate, pieces), 0.0
         if self._factor is None or not self.keeps:
             start = time.perf_counter()
-            self._tangent = space.tangent(jets_on(unknowns.surrogate, space.pieces), parameters)
+            here = jets_on(unknowns.surrogate, space.pieces) if self.smooth else jets
+            self._tangent = space.tangent(here, parameters)
             self._factor = Factor(space, self._tangent, free)
             self.preparation = time.perf_counter() - start
-        pieces = space.strong_pieces if self.smooth else space.pieces
-        residual = space.residual(pieces, jets_on(unknowns.surrogate, pieces), parameters)
+        residual = space.residual(pieces, jets, parameters)
         trial = nodal_values(unknowns.surrogate, space)
         error = np.zeros(space.size)
         error[fixed] = np.nan_to_num(values - trial[fixed])
@@ -175,15 +176,13 @@ class ErrorEstimate:
         if self._settling:
             here = jets_on(unknowns.surrogate, self._settling.pieces)
             moved = space.jets_of(error, self._settling.pieces)
-            jets = [z + dz for z, dz in zip(here, moved, strict=True)]
+            corrected = [z + dz for z, dz in zip(here, moved, strict=True)]
             # conditions determine parameters too, where no data do
             known = self.problem.observations or not self.problem.parameters
             answers = None
             if not known:
-                answers = sensitivities(
-                    space, jets_on(unknowns.surrogate, pieces), parameters, self._factor, self._tangent, pieces
-                )
-            motion, self._open = self._settling.shift(self._factor.null, jets, parameters, answers)
+                answers = sensitivities(space, jets, parameters, self._factor, self._tangent, pieces)
+            motion, self._open = self._settling.shift(self._factor.null, corrected, parameters, answers)
             error += motion
         return error, trial
 

@@ -49,12 +49,12 @@ class Surrogate:
         """What is fixed at points x (n, d), to be made once for each set of points; `part` (n,) where it is known."""
         if part is None and self.trial.parts is not None:
             part = self.trial.part_of(x.detach().cpu().double().numpy())
-        return self.trial.tabulate(x, space, self.offset, self.amplitude, part)
+        return self.trial.tabulate(x, space, self.inputs.jets(x, space), self.offset, self.amplitude, part)
 
     def jets(self, x: Tensor, space: JetSpace, tape: Tape | None = None, tables: Tables | None = None) -> Tensor:
         """Derivatives (m, n, c) of all components for the multi-indices of `space`."""
-        outputs = self.network.compose(self.inputs.jets(x, space), space, tape)
         tables = self.tabulate(x, space) if tables is None else tables
+        outputs = self.network.compose(tables.inputs, space, tape)
         return self.trial.combine(outputs, space, tables, self.offset, self.amplitude)
 
     def values(self, x: Tensor, jets: tuple[Jet, ...], part: Tensor | None = None) -> Tensor:

@@ -34,17 +34,20 @@ class Tables:
         value, factor: jets (m, n, c) of g and of `d amplitude`; None where g is a constant and d is 1.
         modes: jets (m, n, c, J) of the singular functions; None without any.
         part: the part (n,) that each point lies in; None where there is one.
+        inputs: jets (m, n, d) of what the network reads.
     """
 
     value: Tensor | None
     factor: Tensor | None
     modes: Tensor | None
     part: Tensor | None
+    inputs: Tensor
 
     def at(self, points: slice) -> Tables:
         """The tables of some of the points."""
         value, factor, modes = (t if t is None else t[:, points] for t in (self.value, self.factor, self.modes))
-        return Tables(value, factor, modes, None if self.part is None else self.part[points])
+        part = None if self.part is None else self.part[points]
+        return Tables(value, factor, modes, part, self.inputs[:, points])
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +146,10 @@ class Trial:
             return None
         return torch.from_numpy(self.parts.at(x) if cell is None else self.parts.of_cells(cell))
 
-    def tabulate(self, x: Tensor, space: JetSpace, offset: Tensor, amplitude: Tensor, part: Tensor | None) -> Tables:
-        """The tables at points x (n, d) that lie in `part` (n,)."""
+    def tabulate(
+        self, x: Tensor, space: JetSpace, inputs: Tensor, offset: Tensor, amplitude: Tensor, part: Tensor | None
+    ) -> Tables:
+        """The tables at points x (n, d) that lie in `part` (n,), with jets `inputs` of what the network reads there."""
         value = factor = modes = None
         if self.lift is not None or self.ramps or self.modes:
             value = x.new_zeros(len(space.indices), len(x), len(offset))
@@ -164,7 +169,8 @@ class Trial:
         if self.modes:
             found = [mode.jets(x, space) * self.length ** -float(np.real(mode.exponent)) for mode in self.modes]
             modes = torch.stack(found, -1) * amplitude[:, None]
-        return Tables(value, factor, modes, None if self.parts is None or part is None else part.to(x.device))
+        part = None if self.parts is None or part is None else part.to(x.device)
+        return Tables(value, factor, modes, part, inputs)
 
     def combine(self, outputs: Tensor, space: JetSpace, tables: Tables, offset: Tensor, amplitude: Tensor) -> Tensor:
         """Jets (m, n, c) of the fields from those of the network's outputs (m, n, .)."""

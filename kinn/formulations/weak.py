@@ -41,6 +41,7 @@ class WeakBlock(Block):
         self._ruled = np.flatnonzero(ruled)
         self._metric = correction.metric if ruled.all() else correction.metric[self._ruled][:, self._ruled]
         self._nodal = [self._values(symbol, every, surrogate, free=True) for symbol in space.problem.components]
+        self._last: tuple[list[Tensor], tuple[np.ndarray, np.ndarray]] | None = None
 
     def _misfit(self, component: int, surrogate: Surrogate) -> _Misfit | None:
         """`u - value` at the component's boundary nodes and jumps; None if there are none or all are fulfilled exactly."""
@@ -171,10 +172,13 @@ class WeakBlock(Block):
         return not self.correction.singular
 
     def _correction_now(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray]:
-        """e (size,) and the metric times it."""
-        residual, misfit = self.residuals(unknowns)
-        e = self.correction(residual.numpy(), misfit.numpy())
-        return e, self.correction.metric @ e
+        """e (size,) and the metric times it; known where the unknowns are those of the last trial, which a step has taken."""
+        state = [*unknowns.surrogate.network.state_dict().values(), unknowns.free]
+        if self._last is None or not _are_equal(state, self._last[0]):
+            residual, misfit = self.residuals(unknowns)
+            e = self.correction(residual.numpy(), misfit.numpy())
+            self._last = [one.clone() for one in state], (e, self.correction.metric @ e)
+        return self._last[1]
 
     def _interpolated(self, unknowns: Unknowns) -> Tensor:
         """The derivative of e (size, P) with interpolation in the place of projection.
@@ -213,6 +217,10 @@ class WeakBlock(Block):
 
         _by_panels(matrix.shape[1], project)
         return torch.from_numpy(matrix)
+
+
+def _are_equal(first: list[Tensor], second: list[Tensor]) -> bool:
+    return len(first) == len(second) and all(map(torch.equal, first, second))
 
 
 def _by_panels(count: int, work: Callable[[slice], None]) -> None:

@@ -88,7 +88,7 @@ class Inputs:
 
     def jets(self, x: Tensor, space: JetSpace) -> Tensor:
         """Derivatives (m, n, size) of the inputs with respect to the coordinates at `x` (n, d)."""
-        jets = x.new_zeros(len(space.indices), len(x), self.size)
+        jets = x.new_zeros(len(space.indices), self.size, len(x)).mT  # points last in memory, as networks take them
         for row, index in enumerate(space.indices):
             column = 0
             for axis, period in enumerate(self.periods):

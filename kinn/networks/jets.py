@@ -84,19 +84,17 @@ class JetSpace:
         pairs = {(self.position[a], len(blocks)) for a in self.indices for _, blocks in partitions(a)}
         return tuple(sorted(pairs, key=lambda pair: (pair[1], pair[0])))
 
-    @cached_property
-    def chain_by_order(self) -> tuple[tuple[int, slice, Tensor], ...]:
-        """For each k >= 1 the rows of `chain` with this k, and the positions of their multi-indices."""
-        found = []
-        for k in range(1, self.order + 1):
-            rows = [row for row, (_, order) in enumerate(self.chain) if order == k]
-            positions = torch.tensor([self.chain[row][0] for row in rows])
-            found.append((k, slice(rows[0], rows[-1] + 1), positions))
-        return tuple(found)
-
     def chain_coefficients(self, jets: Tensor) -> Tensor:
-        """`c_{alpha,k}` of a function with `jets` (m, ...), for the pairs of `chain`: (len(chain), ...)."""
-        one = torch.ones_like(jets[0])
+        """`c_{alpha,k}` of a function with `jets` (m, ...), for the pairs of `chain`: (len(chain), ...).
+
+        That of k = 0, which is 1, is not to be read.
+        """
+        if self.order <= 1:
+            return jets
+        return torch.stack(self._coefficients(jets))
+
+    def _coefficients(self, jets: Tensor) -> list[Tensor]:
+        one = jets[0]
         rows: dict[tuple[int, int], Tensor | None] = {pair: None for pair in self.chain}
         for alpha, index in enumerate(self.indices):
             for count, blocks in partitions(index):
@@ -108,13 +106,14 @@ class JetSpace:
                     term = count * term
                 known = rows[alpha, len(blocks)]
                 rows[alpha, len(blocks)] = term if known is None else known + term
-        return torch.stack([row for row in rows.values() if row is not None])
+        return [row for row in rows.values() if row is not None]
 
     def compose(self, derivatives: Tensor, jets: Tensor) -> Tensor:
         """Jets (m, ...) of `phi o g` from `derivatives` (order + 1, ...) of phi at g and the jets (m, ...) of g."""
-        coefficients = self.chain_coefficients(jets)
+        if self.order == 1:
+            return torch.cat([derivatives[:1], derivatives[1] * jets[1:]])
         rows: list[Tensor | None] = [None] * len(self.indices)
-        for (alpha, k), c in zip(self.chain, coefficients, strict=True):
+        for (alpha, k), c in zip(self.chain, self._coefficients(jets), strict=True):
             term = derivatives[k] if k == 0 else derivatives[k] * c
             known = rows[alpha]
             rows[alpha] = term if known is None else known + term

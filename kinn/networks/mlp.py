@@ -13,6 +13,17 @@ from kinn.networks.jets import JetSpace
 from kinn.networks.network import Network, Tape
 
 
+def _weight_jacobian(adjoint: Tensor, features: Tensor) -> Tensor:
+    """(n, o (i + 1)): derivatives in weights and bias, `sum_alpha G_alpha[o, n] F_alpha[i, n]` and `G_0[o, n]`."""
+    (_, o, n), i = adjoint.shape, features.shape[1]
+    found = adjoint.new_empty(o, i + 1, n)
+    torch.mul(adjoint[0, :, None], features[0], out=found[:, :-1])
+    for alpha in range(1, len(features)):
+        found[:, :-1].addcmul_(adjoint[alpha, :, None], features[alpha])
+    found[:, -1] = adjoint[0]
+    return found.view(-1, n).T
+
+
 class MLP(Network):
     """Linear layers of `widths` with tanh between them; Glorot's normal initialization, variance 2 / (inputs + outputs)."""
 
@@ -37,21 +48,17 @@ class MLP(Network):
         self.to(dtype=dtype, device=device)
 
     def compose(self, inputs: Tensor, space: JetSpace, tape: Tape | None = None) -> Tensor:
-        values = inputs
-        for depth, weight in enumerate(self.weights):
+        values = inputs.mT.contiguous()  # points last, as in a KAN
+        for depth, parameter in enumerate(self.weights):
             if depth:
                 values = space.compose(activations.tanh(values[0], space.order), values)
-            # the bias multiplies the constant function 1, whose derivatives vanish
-            one = values.new_zeros(*values.shape[:2], 1)
-            one[0] = 1
-            features = torch.cat([values, one], -1)
-            values = features @ (weight if tape is None else weight.detach()).T
+            weight = parameter if tape is None else parameter.detach()
+            features, values = values.detach(), weight[:, :-1] @ values
+            # a bias multiplies the constant function 1, whose derivatives vanish
+            values = torch.cat([values[:1] + weight[:, -1:], values[1:]])
             if tape is not None:
-                kept = features.detach()
-                values = tape.record(
-                    values, lambda adjoint, f=kept: torch.einsum("mno,mni->noi", adjoint, f).flatten(1)
-                )
-        return values
+                values = tape.record(values, lambda adjoint, f=features: _weight_jacobian(adjoint, f))
+        return values.mT
 
     def settings(self) -> dict[str, Any]:
         return {"kind": "mlp", "widths": self.widths}
