@@ -8,6 +8,7 @@ import torch
 from kinn.bases import Chebyshev
 from kinn.formulations.surrogate import Surrogate
 from kinn.networks import KAN
+from kinn.networks.kan import KANLayer
 from kinn.result import Estimated, Record, Result, Status
 from kinn.solution import Solution
 from kinn.statement import Problem
@@ -20,14 +21,15 @@ def fitted_network(mesh, functions, degree: int = 8) -> KAN:
     """
     network = KAN([mesh.dimension, len(functions)], Chebyshev(degree), base=False)
     layer = network.layers[0]
+    assert isinstance(layer, KANLayer)
     x = torch.as_tensor(np.random.default_rng(0).uniform(-1, 1, (400, mesh.dimension)))
-    functions_at = layer.functions(x, 0)[0].reshape(len(x), -1)  # type: ignore[operator]
+    functions_at = layer.functions(x, 0)[0].reshape(len(x), -1)
     design = torch.cat([functions_at, torch.ones_like(x[:, :1])], 1)
     values = torch.stack([f(*x.unbind(1)) for f in functions], dim=1)
     weight = torch.linalg.lstsq(design, values, driver="gelsd").solution.T
-    shape = layer.weight.shape  # type: ignore[union-attr]
+    shape = layer.weight.shape
     edges = weight[:, :-1].reshape(shape[1], shape[0], shape[2])
-    layer.weight.data, layer.bias.data = edges.transpose(0, 1).contiguous(), weight[:, -1].clone()  # type: ignore[union-attr]
+    layer.weight.data, layer.bias.data = edges.transpose(0, 1).contiguous(), weight[:, -1].clone()
     return network
 
 
