@@ -79,7 +79,7 @@ def scales_command(
 
 @app.command("networks")
 def networks_command(
-    seeds: Annotated[int, typer.Option(help="Seeds 5, 6, ... of each run.", min=1)] = len(networks.SEEDS),
+    seeds: Annotated[int, typer.Option(help="Seeds 10, 11, ... of each run.", min=1)] = len(networks.SEEDS),
     problems: Problems = None,
     threads: Threads = 2,
     limit: Limit = None,
