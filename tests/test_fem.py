@@ -292,6 +292,13 @@ def test_kept_solutions_are_found_again(tmp_path, monkeypatch):
     assert (again.estimate, again.seconds) == (first.estimate, first.seconds)
     with pytest.raises(AssertionError, match="solved again"):  # outside nothing is kept
         kinn.fem.solve(problem, tolerance=2e-2)
+    with (
+        monkeypatch.context() as older,
+        keeping(tmp_path / "kept"),
+        pytest.raises(AssertionError, match="solved again"),
+    ):
+        older.setattr(sys.modules["kinn.fem.keeping"], "FORMAT", 3)  # what these files were not written in
+        kinn.fem.solve(problem, tolerance=2e-2)
     monkeypatch.setattr(sys.modules["kinn.fem.solve"], "grown", lambda mesh, *_: mesh.refined())
     with keeping(tmp_path / "kept"), pytest.raises(AssertionError, match="solved again"):  # another mesh than was kept
         kinn.fem.solve(problem, tolerance=2e-2)

@@ -18,7 +18,7 @@ from kinn.hashed_file import made_folder
 from kinn.statement.errors import StatementError
 from kinn.statement.problem import Problem
 
-KIND, FORMAT = "a finite element solution", 1
+KIND, FORMAT = "a finite element solution", 2
 _folder: ContextVar[Path | None] = ContextVar("folder", default=None)
 
 
@@ -70,6 +70,8 @@ def recalled(path: Path, problem: Problem) -> Kept | None:
     try:
         tensors, document = hashed_file.read(path, problem, KIND, FORMAT, "a file of finite elements")
     except StatementError:
+        return None
+    if document["format"] != FORMAT:  # written by an older kinn: solved anew
         return None
     growth = [tensors[f"growth {k}"].numpy() for k in range(len(tensors) - 1)]
     numbers = document["estimate"], document["seconds"]
