@@ -18,8 +18,8 @@ def flops(network: Network) -> int | None:
 
     As in "KAN or MLP: a fairer comparison" (arXiv 2407.16674), but as this code works: there each edge of a KAN evaluates its
     splines by de Boor's recurrence, here the edges that leave a node share them, and they are polynomials of a cell. So a layer
-    of a KAN with `b` functions on each edge takes `i cost(b) + 2 i o b` and `o` for constants, one of an MLP `2 (i + 1) o`, and what lies between
-    layers 6 for each tanh.
+    of a KAN with `b` functions on each edge takes `i cost(b) + 2 i o b` and `o` for constants, one of an MLP `2 (i + 1) o`, and
+    what lies between layers 6 for each tanh.
     """
     if isinstance(network, Separate):
         parts = [flops(part) if isinstance(part, Network) else None for part in network.parts]

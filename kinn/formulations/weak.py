@@ -172,7 +172,10 @@ class WeakBlock(Block):
         return not self.correction.singular
 
     def _correction_now(self, unknowns: Unknowns) -> tuple[np.ndarray, np.ndarray]:
-        """e (size,) and the metric times it; known where the unknowns are those of the last trial, which a step has taken."""
+        """e (size,) and the metric times it; known where the unknowns are those of the last trial, which a step has taken.
+
+        Fields that are held move between rounds only, and each round has blocks of its own.
+        """
         state = [*unknowns.surrogate.network.state_dict().values(), unknowns.free]
         if self._last is None or not _are_equal(state, self._last[0]):
             residual, misfit = self.residuals(unknowns)
