@@ -281,6 +281,7 @@ def test_the_best_of_a_race_goes_on_or_the_first_where_there_is_no_time(time_lim
     racers = [
         Racer(lambda t, c=c: torch.stack([t[0] * t[1], t[1] - 1, t.new_tensor(c).sqrt()]), [2.0, 2.0]) for c in least
     ]
+    system_of: Any = racers.__getitem__
     candidates: Any = range(3)
-    found: Any = race(candidates, racers.__getitem__, lambda: False, time_limit)
+    found: Any = race(candidates, system_of, lambda: False, time_limit)
     assert found == winner and (racers[found].loss() < 1e-3) == (time_limit != 0.0)
