@@ -28,9 +28,9 @@ from kinn.statement.problem import Problem
 
 NETWORKS = ("kan", "mlp")
 CANDIDATES = 5
-# Nodes of the hidden layers, and the first degree: at equal parameters and seconds many edges of low degree are more exact than few
-# of high degree, and more edges than these take longer to refine.
-HIDDEN, DEGREE, MLP_HIDDEN = 8, 2, 22
+# Nodes of the hidden layers for up to two inputs and for more, and the first degree: at equal parameters and seconds many edges of
+# low degree are more exact than few of high degree, and more edges than these take longer to refine; points in space are dearer.
+HIDDEN, HIDDEN_IN_SPACE, DEGREE, MLP_HIDDEN = 8, 6, 2, 22
 FINEST = {1: 4096, 2: 256, 3: 40}  # cells along each axis of splines for fields without derivatives
 
 
@@ -150,7 +150,8 @@ def _made(network: Any, d: int, c: int, seed: int, few_inputs: int) -> list[Netw
 
 
 def _default_kan(d: int, c: int) -> Callable[[int], Network]:
-    return lambda seed: KAN([d, HIDDEN, HIDDEN, c], Chebyshev(DEGREE), base=False, seed=seed)
+    hidden = HIDDEN if d <= 2 else HIDDEN_IN_SPACE
+    return lambda seed: KAN([d, hidden, hidden, c], Chebyshev(DEGREE), base=False, seed=seed)
 
 
 def _default_mlp(d: int, c: int) -> Callable[[int], Network]:
