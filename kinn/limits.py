@@ -13,7 +13,7 @@ from torch import Tensor
 from kinn.optimize import LBFGS, Adam, AdamState, LBFGSState, LevenbergMarquardt
 from kinn.result import Status
 
-GROWTH = 1.5  # the time to judge a solution grows with this power of the size of the judge
+GROWTH = 1.25  # the time to judge a solution grows with this power of the size of the judge
 
 
 class Stop(Exception):
