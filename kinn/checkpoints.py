@@ -25,7 +25,7 @@ from kinn.statement.errors import StatementError
 from kinn.statement.problem import Problem
 from kinn.training import Training
 
-FORMAT = 2
+FORMAT = 3
 NAME, KIND, GIVE = "checkpoint.kinn", "a checkpoint", "the folder that a run wrote its checkpoints to"
 EVERY = 10.0  # seconds between two files
 OPTIMIZERS = {"adam": AdamState, "lbfgs": LBFGSState, "optimizer": LevenbergMarquardt}

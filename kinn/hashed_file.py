@@ -58,10 +58,10 @@ def write(path: Path, problem: Problem, tensors: Mapping[str, Tensor], document:
         part.unlink(missing_ok=True)
 
 
-def read(path: Path, problem: Problem, kind: str, newest: int, give: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and document of a file of this `kind` and problem, up to the format `newest`; `give` says what is asked for.
+def read(path: Path, problem: Problem, kind: str, own: int, give: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and document of a file of this `kind` and problem, in this kinn's `own` format; `give` says what is asked for.
 
-    Raises StatementError for a file that is missing, corrupt, of another kind or problem, or written by a newer kinn.
+    Raises StatementError for a file that is missing, corrupt, of another kind, problem or format.
     """
     if not path.is_file():
         raise StatementError(f"there is no file {str(path)!r}; give {give}")
@@ -80,10 +80,9 @@ def read(path: Path, problem: Problem, kind: str, newest: int, give: str) -> tup
         raise _corrupt(path, "its description is not readable") from None
     if document.get("kind", KIND) != kind:
         raise StatementError(f"{str(path)!r} holds {document.get('kind', KIND)}, not {kind}; give {give}")
-    if version > newest:
-        raise StatementError(
-            f"{str(path)!r} has format {version}, this kinn reads up to {newest}; install a newer kinn"
-        )
+    if version != own:
+        remedy = "install a newer kinn" if version > own else "solve again, or install the kinn that wrote it"
+        raise StatementError(f"{str(path)!r} has format {version}, this kinn reads {own}; {remedy}")
     if _digest(tensors, metadata["kinn"]) != metadata["sha256"]:
         raise _corrupt(path, "its content does not match its hash")
     if document["problem"] != problem.fingerprint():

@@ -214,7 +214,7 @@ def load(path: str | Path, problem: Problem, network: nn.Module | None = None) -
     """The solution that `solution.save(path)` wrote; `problem` is the same problem, built again.
 
     A network of the user's own class is passed in as `network`. Raises StatementError for a file that is missing,
-    corrupt, of another problem, or written by a newer kinn.
+    corrupt, of another problem, or in the format of another kinn.
     """
     return Solution(storage.load(path, problem, network))
 

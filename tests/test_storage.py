@@ -106,11 +106,13 @@ def test_another_problem_is_refused_and_the_difference_told(saved, other, text):
         load(saved, other())
 
 
-def test_a_newer_format_is_refused(saved, tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "FORMAT", storage.FORMAT + 1)
+@pytest.mark.parametrize("change, remedy", [(1, "install a newer kinn"), (-1, "solve again")])
+def test_another_format_is_refused(saved, change, remedy, monkeypatch):
+    own = storage.FORMAT
+    monkeypatch.setattr(storage, "FORMAT", own + change)
     made_solution(problem(), [saddle]).save(saved)
     monkeypatch.undo()
-    with pytest.raises(StatementError, match="has format 3, this kinn reads up to 2; install a newer kinn"):
+    with pytest.raises(StatementError, match=f"has format {own + change}, this kinn reads {own}; {remedy}"):
         load(saved, problem())
 
 

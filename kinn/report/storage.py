@@ -13,7 +13,7 @@ from kinn.result import Estimated, Record, Result, Status
 from kinn.statement.errors import StatementError
 from kinn.statement.problem import Problem
 
-FORMAT = 2
+FORMAT = 3
 TENSORS = {"root": "posterior.root", "leverage": "posterior.leverage"}
 _PLAIN = ("form", "reason", "network", "message", "seed", "seconds", "steps", "tolerance", "estimate", "estimate_note",
           "terms", "sigmas", "note", "n_points")  # fmt: skip
@@ -40,7 +40,7 @@ def save(result: Result, path: str | Path) -> None:
 def load(path: str | Path, problem: Problem, network: nn.Module | None = None) -> Result:
     """The result in a file written by `save`; a network of the user's own class is passed in as `network`.
 
-    Raises StatementError for a file that is missing, corrupt, of another problem, or written by a newer kinn.
+    Raises StatementError for a file that is missing, corrupt, of another problem, or in the format of another kinn.
     """
     path = Path(path)
     tensors, document = hashed_file.read(path, problem, hashed_file.KIND, FORMAT, "what solution.save(...) wrote")
