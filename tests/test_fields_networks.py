@@ -218,6 +218,20 @@ def made(problem, network, trial=None):
     return candidates(problem, network, trial, 0, torch.float64, torch.device("cpu"))
 
 
+@pytest.mark.parametrize(
+    "size, periodic, widths",
+    [([1, 1], (), [2, 8, 8, 1]), ([1, 1], ("left", "right"), [3, 8, 8, 1]), ([1, 1, 1], (), [3, 6, 6, 1])],
+)
+def test_hidden_layers_are_narrower_in_space_but_not_with_a_periodic_axis(size, periodic, widths):
+    mesh = kinn.Mesh.box([0] * len(size), size, cells=2)
+    u = kinn.Field("u", mesh)
+    rest = [name for name in mesh.boundaries if name not in periodic]
+    conditions: list = [kinn.Dirichlet(u, 0, on=name) for name in rest]
+    conditions += [kinn.Periodic(u, *periodic)] if periodic else []
+    networks, _ = made(kinn.Problem(mesh, {"p": -div(grad(u)) - 1}, conditions), None)
+    assert [network.widths for network in networks] == [widths] * len(networks)
+
+
 def test_fields_get_networks_by_name():
     mesh = kinn.Mesh.box(0, 1, cells=8)
     (x,), u, p = mesh.coordinates, kinn.Field("u", mesh), kinn.Field("p", mesh)
