@@ -28,9 +28,9 @@ from kinn.statement.problem import Problem
 
 NETWORKS = ("kan", "mlp")
 CANDIDATES = 5
-# Nodes of the hidden layers for up to two coordinates and layers and for more, and the first degree: at equal parameters and seconds
-# many edges of low degree are more exact than few of high degree, and more edges than these take longer to refine, the more so where
-# more points are needed.
+# Nodes of the hidden layers, in general and for one or two outputs that depend on more than two coordinates and layers, and the first
+# degree: at equal parameters and seconds many edges of low degree are more exact than few of high degree, and more edges than these
+# take longer to refine, the more so where more points are needed.
 HIDDEN, HIDDEN_IN_SPACE, DEGREE, MLP_HIDDEN = 8, 6, 2, 22
 FINEST = {1: 4096, 2: 256, 3: 40}  # cells along each axis of splines for fields without derivatives
 
@@ -50,12 +50,12 @@ def candidates(
     networks = network if isinstance(network, Mapping) else dict.fromkeys(groups(problem, network), network)
     d, (places, plain) = trial.n_inputs(problem.mesh.dimension), _places(problem, networks, trial)
     few_inputs = d - len(trial.layers)
-    hidden = HIDDEN if problem.mesh.dimension + len(trial.layers) <= 2 else HIDDEN_IN_SPACE
+    solid = problem.mesh.dimension + len(trial.layers) > 2
     splines = _splines(problem, network, trial)
     made = [
         [TensorSpline(d, len(own), *splines[name]) for _ in range(CANDIDATES)]
         if name in splines
-        else _made(one, d, len(own), len(networks) * seed + part, few_inputs, hidden)
+        else _made(one, d, len(own), len(networks) * seed + part, few_inputs, solid)
         for part, ((name, one), own) in enumerate(zip(networks.items(), places, strict=True))
     ]
     if trial.layers and any(first.n_inputs == few_inputs for first, *_ in made):
@@ -133,14 +133,14 @@ def _is_pointwise(problem: Problem) -> bool:
     return not any(node.atoms(FieldComponent) for node in nodes)
 
 
-def _made(network: Any, d: int, c: int, seed: int, few_inputs: int, hidden: int) -> list[Network]:
-    """The networks that an argument stands for: one that the user brings, or a few to race with d inputs, c outputs and, for KANs,
-    `hidden` nodes a layer; a module of the user's has `few_inputs`, without layers, if it can."""
+def _made(network: Any, d: int, c: int, seed: int, few_inputs: int, solid: bool) -> list[Network]:
+    """The networks that an argument stands for: one that the user brings, or a few to race with d inputs and c outputs, for fields
+    in space if `solid`; a module of the user's has `few_inputs`, without layers, if it can."""
     make = network
     if network is None or isinstance(network, str):
         if network not in (None, *NETWORKS):
             raise StatementError(f"network {network!r} is not known{suggest(str(network), NETWORKS)}")
-        make = _default_mlp(d, c) if network == "mlp" else _default_kan(d, c, hidden)
+        make = _default_mlp(d, c) if network == "mlp" else _default_kan(d, c, solid)
     if isinstance(make, nn.Module):
         return [_wrapped(make, d, few_inputs)]
     if not callable(make):
@@ -151,7 +151,8 @@ def _made(network: Any, d: int, c: int, seed: int, few_inputs: int, hidden: int)
     return [_wrapped(make(CANDIDATES * seed + k), d, few_inputs) for k in range(CANDIDATES)]
 
 
-def _default_kan(d: int, c: int, hidden: int) -> Callable[[int], Network]:
+def _default_kan(d: int, c: int, solid: bool) -> Callable[[int], Network]:
+    hidden = HIDDEN_IN_SPACE if solid and c <= 2 else HIDDEN
     return lambda seed: KAN([d, hidden, hidden, c], Chebyshev(DEGREE), base=False, seed=seed)
 
 

@@ -220,15 +220,21 @@ def made(problem, network, trial=None):
 
 @pytest.mark.parametrize(
     "size, periodic, widths",
-    [([1, 1], (), [2, 8, 8, 1]), ([1, 1], ("left", "right"), [3, 8, 8, 1]), ([1, 1, 1], (), [3, 6, 6, 1])],
+    [
+        ([1, 1], (), [2, 8, 8, 1]),
+        ([1, 1], ("left", "right"), [3, 8, 8, 1]),
+        ([1, 1, 1], (), [3, 6, 6, 1]),
+        ([1, 1, 1], (), [3, 8, 8, 3]),
+    ],
 )
-def test_hidden_layers_are_narrower_in_space_but_not_with_a_periodic_axis(size, periodic, widths):
+def test_hidden_layers_are_narrower_for_few_fields_in_space_but_not_with_a_periodic_axis(size, periodic, widths):
     mesh = kinn.Mesh.box([0] * len(size), size, cells=2)
-    u = kinn.Field("u", mesh)
+    u = kinn.Field("u", mesh, components=widths[-1])
     rest = [name for name in mesh.boundaries if name not in periodic]
     conditions: list = [kinn.Dirichlet(u, 0, on=name) for name in rest]
     conditions += [kinn.Periodic(u, *periodic)] if periodic else []
-    networks, _ = made(kinn.Problem(mesh, {"p": -div(grad(u)) - 1}, conditions), None)
+    load = sp.ones(3, 1) if widths[-1] == 3 else 1
+    networks, _ = made(kinn.Problem(mesh, {"p": -div(grad(u)) - load}, conditions), None)
     assert [network.widths for network in networks] == [widths] * len(networks)
 
 
