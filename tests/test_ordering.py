@@ -41,11 +41,10 @@ def test_factors_in_space_are_small():
 def test_what_comes_last_divides_the_rest():
     matrix, places = grid(12, 3)
     order = nested_dissection(matrix, places)
-    assert len(order) > LEAF
     rest = order[: -(12**2)]  # a plane of the grid
     assert sparse.csgraph.connected_components(matrix[rest][:, rest])[0] == 2
 
 
-def test_unknowns_at_one_place_stay_together():
+def test_unknowns_that_no_cut_divides_stay_together():
     dense = sparse.csr_array(np.ones((3 * LEAF, 3 * LEAF)))
-    assert sorted(nested_dissection(dense, np.zeros((3 * LEAF, 3)))) == list(range(3 * LEAF))
+    assert nested_dissection(dense, np.zeros((3 * LEAF, 3))).tolist() == list(range(3 * LEAF))
