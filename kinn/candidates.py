@@ -42,14 +42,14 @@ def candidates(
 
     `network` is what `solve` takes; a dict has one entry for each field, or tuple of fields, or for each subdomain. A network of
     the user's own may have one output for each component: then the trial space has no parts and no singular functions; or one
-    input for each coordinate: then it has no boundary layers.
+    input for each coordinate: then it has no boundary layers and waves.
 
     Raises StatementError for what is no network, does not fit the problem, or leaves a field out.
     """
     network = None if isinstance(network, str) and network == "kan" else network
     networks = network if isinstance(network, Mapping) else dict.fromkeys(groups(problem, network), network)
     d, (places, plain) = trial.n_inputs(problem.mesh.dimension), _places(problem, networks, trial)
-    few_inputs = d - len(trial.layers)
+    few_inputs = d - trial.n_features
     solid = problem.mesh.dimension + len(trial.layers) > 2
     splines = _splines(problem, network, trial)
     made = [
@@ -58,11 +58,11 @@ def candidates(
         else _made(one, d, len(own), len(networks) * seed + part, few_inputs, solid)
         for part, ((name, one), own) in enumerate(zip(networks.items(), places, strict=True))
     ]
-    if trial.layers and any(first.n_inputs == few_inputs for first, *_ in made):
-        return candidates(problem, network, trial.with_layers(problem, ()), seed, dtype, device)
+    if trial.features and any(first.n_inputs == few_inputs for first, *_ in made):
+        return candidates(problem, network, trial.with_features(problem, ()), seed, dtype, device)
     for (first, *_), own, few in zip(made, places, plain, strict=True):
         if first.n_outputs == len(few) != len(own):
-            smooth = Trial.of(problem).with_layers(problem, trial.layers)
+            smooth = Trial.of(problem).with_features(problem, trial.features)
             return candidates(problem, network, smooth, seed, dtype, device)
     found: list[Network] = []
     # splines begin as they are, whatever the seed
@@ -135,7 +135,7 @@ def _is_pointwise(problem: Problem) -> bool:
 
 def _made(network: Any, d: int, c: int, seed: int, few_inputs: int, solid: bool) -> list[Network]:
     """The networks that an argument stands for: one that the user brings, or a few to race with d inputs and c outputs, for fields
-    in space if `solid`; a module of the user's has `few_inputs`, without layers, if it can."""
+    in space if `solid`; a module of the user's has `few_inputs`, without features, if it can."""
     make = network
     if network is None or isinstance(network, str):
         if network not in (None, *NETWORKS):
@@ -187,7 +187,7 @@ def _checked(network: Network, d: int, c: int, components: int, few_inputs: int)
     if (network.n_inputs, network.n_outputs) != (d, c):
         more = "" if c == components else f", or with {c} for the outputs of all materials and singular functions"
         if few_inputs < d:
-            more += f"; {d} inputs are the coordinates and {d - few_inputs} boundary layers"
+            more += f"; {d} inputs are the coordinates and {d - few_inputs} boundary layers and waves"
         raise StatementError(
             f"the network maps {network.n_inputs} inputs to {network.n_outputs} outputs, but the problem has {few_inputs} "
             f"coordinates and {components} components; give widths [{few_inputs}, ..., {components}]{more}"

@@ -25,6 +25,7 @@ from kinn.formulations.strong import StrongForm
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.trial import Trial
 from kinn.formulations.unknowns import Unknowns
+from kinn.formulations.waves import describe as describe_waves
 from kinn.inference.intervals import infer
 from kinn.limits import Clock, Limits
 from kinn.networks import Network
@@ -43,7 +44,7 @@ from kinn.training import POINTS_PER_PARAMETER, Training
 @dataclass(frozen=True)
 class Plan:
     """What `solve` would do: form and reason, network, number of points, names of the terms, what no term determines, and
-    what the trial space has besides networks: materials, singular functions, axes along which it is periodic, layers."""
+    what the trial space has besides networks: materials, singular functions, axes along which it is periodic, layers, waves."""
 
     form: str
     reason: str
@@ -55,6 +56,7 @@ class Plan:
     singular: tuple[str, ...] = ()
     periodic: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
+    waves: tuple[str, ...] = ()
 
 
 def plan(problem: Problem, network: Any = None, form: str | None = None, singular: bool = True) -> Plan:
@@ -81,6 +83,7 @@ def plan(problem: Problem, network: Any = None, form: str | None = None, singula
         tuple(modes),
         tuple(name for name, period in axes if period is not None),
         describe_layers(trial.layers),
+        describe_waves(trial.waves, problem.mesh),
     )
 
 
@@ -153,13 +156,14 @@ def solve(
         earlier = start.result.surrogate.trial
         networks = [_network_of(start, problem).to(like)]
         trial = Trial.of(problem, _enriching(choice) if earlier.enriched else None, earlier.singular)
-        trial = trial.with_layers(problem, earlier.layers)
+        fresh, trial = trial.waves, trial.with_features(problem, earlier.features)
         sizes = trial.n_inputs(problem.mesh.dimension), trial.n_outputs(len(problem.components))
         same = str(trial.parts) == str(earlier.parts) and len(trial.modes) == len(earlier.modes)
         same = same and all(layer.bounds(problem.mesh.nodes) for layer in earlier.layers)
+        same = same and earlier.waves in ((), fresh)
         if (networks[0].n_inputs, networks[0].n_outputs) != sizes or not same:
             raise StatementError(
-                "start= is a solution with other materials, singular corners, periodic axes or sides with boundary layers than this "
+                "start= is a solution with other materials, singular corners, periodic axes, sides with boundary layers or short waves than this "
                 "problem; leave it out"
             )
     check_smoothness(problem, choice, networks[0])

@@ -182,6 +182,7 @@ def test_info_shows_the_statement_before_training(file, monkeypatch, capsys):
         form="strong", reason="it is smooth", network_text="KAN [2, 4, 4, 1]", n_points=400, terms=["laplace"],
         left_open="a constant of u", materials="steel, air", singular=["r^0.5 at (0, 0)"], periodic=("x",),
         layers=(),
+        waves=(),
     )  # fmt: skip
     monkeypatch.setattr(cli, "plan", lambda problem, network, form, singular: planned)
     assert cli.main(["info", "saddle.py", "--set", "cells=2"]) == 0

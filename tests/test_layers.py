@@ -110,7 +110,7 @@ def test_the_tests_resolve_every_layer(name, eps):
     problem = flow(mesh, eps=eps, wind=(1,) * mesh.dimension)
     trial = Trial.of(problem, weak_terms(problem))
     form = GalerkinForm(problem, weak_terms(problem), mesh)
-    form._resolve(trial.layers)
+    form._resolve(trial)
     corners = form.mesh.points[form.mesh.cells]
     assert len(trial.layers) == mesh.dimension and len(form._growth) < 40
     for layer in trial.layers:

@@ -190,7 +190,7 @@ def info_command(
         solver.append(("open", f"the solution is determined up to: {planned.left_open}"))
     solver += [("materials", planned.materials)] if planned.materials else []
     solver += [("singular", text) for text in planned.singular]
-    solver += [("layer", text) for text in planned.layers]
+    solver += [("layer", text) for text in planned.layers] + [("wave", text) for text in planned.waves]
     solver += [("periodic", f"in {', '.join(planned.periodic)}, exactly")] if planned.periodic else []
     lines += ["solver", *two_columns(solver), *(f"note: {note}" for note in problem.notes)]
     print("\n".join(lines))

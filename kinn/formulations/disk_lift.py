@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import numpy as np
 import sympy as sp
 import torch
 from torch import Tensor
 
-from kinn.formulations.lift import Lift, essential_values
+from kinn.formulations.lift import Lift, Side, essential_values
 from kinn.formulations.program import Program
 from kinn.geometry import Mesh
 from kinn.geometry.disks import Circle
-from kinn.networks.inputs import Layer
 from kinn.networks.jets import JetSpace
 from kinn.statement.coefficients import CoefficientFunction
 from kinn.statement.fields import FieldComponent
@@ -57,8 +56,8 @@ class DiskLift(Lift):
     def covers(self, component: int, facets: np.ndarray) -> np.ndarray:
         return np.isin(facets, self.circle.facets) & self.holds(component)
 
-    def without(self, layers: Sequence[Layer]) -> Lift:
-        return self  # layers are at plane sides
+    def without(self, sides: Collection[Side]) -> Lift | None:
+        return None if sides else self
 
     def distance(self, component: int, x: Tensor, space: JetSpace) -> Tensor:
         jets, place = x.new_zeros(len(space.indices), len(x)), self._place(x)

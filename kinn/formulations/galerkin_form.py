@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,7 +18,6 @@ from kinn.formulations.galerkin import NOWHERE, GalerkinSpace
 from kinn.formulations.growth import LARGEST_SPACE, grown
 from kinn.formulations.indicators import cell_errors
 from kinn.formulations.integrals import IntegralBlock, IntegralTerm, measure_integrals, with_offset
-from kinn.formulations.layers import coarse_cells
 from kinn.formulations.mixed import lower_components
 from kinn.formulations.null_space import null_space
 from kinn.formulations.on_elements import jets_on, nodal_values
@@ -37,10 +35,10 @@ from kinn.formulations.scaling import (
 )
 from kinn.formulations.strong import CONDITION_WEIGHT
 from kinn.formulations.surrogate import Surrogate
+from kinn.formulations.trial import Trial
 from kinn.formulations.unknowns import Unknowns
 from kinn.formulations.weak import WeakBlock
 from kinn.geometry import Mesh
-from kinn.networks import Layer
 from kinn.statement.problem import Problem
 from kinn.statement.terms import Term, WeakForm
 
@@ -86,7 +84,7 @@ class GalerkinForm(Form):
         """Measure the terms; returns the form and the surrogate with the amplitude that they ask for."""
         trial = surrogate.trial
         form = GalerkinForm(problem, weak, problem.mesh, trial.parts, trial.corners)
-        form._resolve(trial.layers)
+        form._resolve(trial)
         terms = [*weak.other, *null_space(problem, weak).terms()]
         numbers = [IntegralTerm(t.name, t.expressions, problem) for t in terms if t.kind == "integral"]
         surrogate = with_offset(surrogate, numbers, parameters)
@@ -101,11 +99,11 @@ class GalerkinForm(Form):
             form.others = [(term, programs[term.name], s) for term, s in zip(local, scales, strict=True)]
         return form, surrogate
 
-    def _resolve(self, layers: Sequence[Layer]) -> None:
-        """Refine the mesh at layers that its cells are too large for, while there is room."""
+    def _resolve(self, trial: Trial) -> None:
+        """Refine the mesh where its cells are too large for layers and waves, while there is room."""
         growth = 1 if self.mesh.kind.is_simplex else 2**self.mesh.dimension  # only simplices are cut here and there
         while growth * len(self.mesh.points) * len(self.problem.components) <= LARGEST_SPACE:
-            coarse = coarse_cells(self.mesh, layers)
+            coarse = trial.coarse_cells(self.mesh)
             if not coarse.any():
                 return
             self._grow(coarse.astype(float))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection
 from itertools import combinations, product
 
 import numpy as np
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from kinn.formulations.program import Program
 from kinn.geometry.mesh import Mesh
-from kinn.networks.inputs import Layer
 from kinn.networks.jets import JetSpace
 from kinn.statement.conditions import Dirichlet, Initial
 from kinn.statement.fields import FieldComponent
@@ -45,8 +44,8 @@ class Lift(ABC):
         """Jets (m, n) of g in physical coordinates, of a component that holds values."""
 
     @abstractmethod
-    def without(self, layers: Sequence[Layer]) -> Lift | None:
-        """The lift of the sides without a boundary layer: divided by the distance to its side a layer has an edge."""
+    def without(self, sides: Collection[Side]) -> Lift | None:
+        """The lift of all but these sides of the domain."""
 
 
 class BoxLift(Lift):
@@ -82,11 +81,9 @@ class BoxLift(Lift):
         lift.sides = [own if lift._agrees(index) else {} for index, own in enumerate(sides)]
         return lift if any(lift.sides) else None
 
-    def without(self, layers: Sequence[Layer]) -> BoxLift | None:
-        axes = [int(np.abs(layer.normal).argmax()) for layer in layers]
-        gone = {(axis, int(layer.normal[axis] > 0)) for axis, layer in zip(axes, layers, strict=True)}
-        sides = [{side: value for side, value in own.items() if side not in gone} for own in self.sides]
-        return BoxLift(self.problem, sides) if any(sides) else None
+    def without(self, sides: Collection[Side]) -> BoxLift | None:
+        left = [{side: value for side, value in own.items() if side not in sides} for own in self.sides]
+        return BoxLift(self.problem, left) if any(left) else None
 
     def holds(self, component: int) -> bool:
         return bool(self.sides[component])

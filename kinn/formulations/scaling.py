@@ -24,6 +24,7 @@ from kinn.statement.terms import Term
 
 SMALLEST_PART = 1e-2  # of the largest component of a vector field: smaller ones get amplitudes of at least that
 PROBE_POINTS = 256
+TURNING = 0.3  # of the wave numbers along coordinates, for those of inputs that turn many times in the domain
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +131,9 @@ class Waves(Network):
     Sizes are measured with it, so that they do not depend on the network that is trained.
     """
 
-    def __init__(self, n_inputs: int, n_outputs: int) -> None:
+    def __init__(self, n_inputs: int, n_outputs: int, n_turning: int = 0) -> None:
         super().__init__()
-        self.n_inputs, self.n_outputs = n_inputs, n_outputs
+        self.n_inputs, self.n_outputs, self.n_turning = n_inputs, n_outputs, n_turning
 
     def compose(self, inputs: Tensor, space: JetSpace, tape: Tape | None = None) -> Tensor:
         total = inputs.new_zeros(inputs.shape[:2])
@@ -140,6 +141,7 @@ class Waves(Network):
         for wave in range(3):
             # incommensurable wave numbers between 1.6 and 3.2, so that no axis and no symmetry is special
             k = (1.6 + 1.6 * ((0.618034 * (1 + wave + 3 * axes)) % 1)) * (1 - 2 * ((axes * (wave + 1)) % 2))
+            k[len(k) - self.n_turning :] *= TURNING
             phase = inputs @ k
             cosine = [torch.cos(phase[0] + wave + 0.5 * math.pi * order) for order in range(space.order + 1)]
             total += space.compose(torch.stack(cosine), phase)
@@ -152,7 +154,8 @@ class Waves(Network):
 def unit_surrogate(surrogate: Surrogate) -> Surrogate:
     """The surrogate's boundary values and scaling around a smooth field of size 1 that varies over the domain."""
     trial = replace(surrogate.trial, parts=None, modes=())
-    waves = Waves(trial.n_inputs(len(surrogate.center)), len(surrogate.amplitude))
+    turning = sum(wave.size for wave in trial.waves)  # the last inputs
+    waves = Waves(trial.n_inputs(len(surrogate.center)), len(surrogate.amplitude), turning)
     return replace(surrogate, network=waves, amplitude=torch.ones_like(surrogate.amplitude), trial=trial)
 
 

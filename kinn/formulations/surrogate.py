@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kinn.formulations.lift import Lift
 from kinn.formulations.trial import Tables, Trial
-from kinn.networks import Inputs, JetSpace, Layer, Network, Tape, network_from
+from kinn.networks import Inputs, JetSpace, Layer, Network, Tape, Wave, network_from
 from kinn.statement.problem import Problem
 from kinn.statement.terms import weak_terms
 
@@ -39,7 +39,7 @@ class Surrogate:
     @property
     def inputs(self) -> Inputs:
         """What the network sees of a point."""
-        return Inputs(self.center, self.scale, self.trial.periods or (None,) * len(self.center), self.trial.layers)
+        return Inputs(self.center, self.scale, self.trial.periods or (None,) * len(self.center), self.trial.features)
 
     def space(self, jets: Iterable[Jet]) -> JetSpace:
         """The smallest space that holds the derivatives that a program reads."""
@@ -78,6 +78,7 @@ class Surrogate:
             "singular": trial.singular,
             "lift": trial.lift is not None,
             "layers": [[layer.normal, layer.edge, layer.width] for layer in trial.layers],
+            "waves": [wave.vector for wave in trial.waves],
         }
         return tensors, {"network": self.network.settings(), "trial": made}
 
@@ -92,7 +93,8 @@ class Surrogate:
         parts = {name: tensors[name] for name in ("center", "scale", "offset", "amplitude")}
         how = settings["trial"]
         trial = Trial.of(problem, weak_terms(problem) if how["enriched"] else None, how["singular"])
-        trial = trial.with_layers(problem, [Layer(tuple(n), edge, width) for n, edge, width in how.get("layers", ())])
+        layers = [Layer(tuple(n), edge, width) for n, edge, width in how.get("layers", ())]
+        trial = trial.with_features(problem, [*layers, *(Wave(tuple(k)) for k in how.get("waves", ()))])
         return Surrogate(network=made, trial=trial if how["lift"] else replace(trial, lift=None), **parts)
 
 

@@ -12,13 +12,15 @@ from scipy.sparse import csgraph
 from torch import Tensor
 
 from kinn.formulations.disk_lift import DiskLift
+from kinn.formulations.features import coarse_cells, repeats, steep_sides
 from kinn.formulations.layers import boundary_layers
 from kinn.formulations.lift import BoxLift, Lift
 from kinn.formulations.parts import Parts
 from kinn.formulations.sectors import Plane
 from kinn.formulations.singular import SingularMode, singular_modes
+from kinn.formulations.waves import short_waves
 from kinn.geometry import Mesh
-from kinn.networks import JetSpace, Layer
+from kinn.networks import JetSpace, Layer, Wave
 from kinn.statement.conditions import Periodic
 from kinn.statement.errors import StatementError
 from kinn.statement.places import translation
@@ -61,7 +63,7 @@ class Trial:
         ramps: (component, axis, slope, middle): what a periodic component grows by along an axis, zero in the middle.
         periods: for each axis its period, or None; empty where nothing is periodic.
         periodic: whether all periodic conditions hold exactly.
-        layers: at sides of the domain, inputs of the network beside the coordinates.
+        features: layers at sides of the domain and short waves, inputs of the network beside the coordinates.
         length: half the largest extent in space, the unit of r in the singular functions.
         enriched, singular: how it was made; with the problem, all that a stored solution needs to make it again.
     """
@@ -72,7 +74,7 @@ class Trial:
     ramps: tuple[tuple[int, int, float, float], ...] = ()
     periods: tuple[float | None, ...] = ()
     periodic: bool = True
-    layers: tuple[Layer, ...] = ()
+    features: tuple[Layer | Wave, ...] = ()
     length: float = 1.0
     enriched: bool = False
     singular: bool = True
@@ -84,7 +86,7 @@ class Trial:
         _refuse_closed_slits(mesh)
         periods, ramps, exact = _periods(problem)
         if weak is None:
-            return Trial(_exact(problem), ramps=ramps, periods=periods, periodic=exact)
+            return Trial(ramps=ramps, periods=periods, periodic=exact).with_features(problem, short_waves(problem))
         parts = Parts.of(problem)
         modes = tuple(singular_modes(problem, weak, singular))
         length = float(mesh.scale[: mesh.spatial_dimension].max())
@@ -98,14 +100,29 @@ class Trial:
             enriched=True,
             singular=singular,
         )
-        # what an input across a periodic axis gives would not repeat
-        layers = [layer for layer in boundary_layers(problem, weak) if not _crosses(layer, periods)]
-        return trial.with_layers(problem, layers)
+        return trial.with_features(problem, [*boundary_layers(problem, weak), *short_waves(problem)])
 
-    def with_layers(self, problem: Problem, layers: Sequence[Layer]) -> Trial:
-        """The same space with these layers, and exact values at the sides that have none."""
+    def with_features(self, problem: Problem, features: Sequence[Layer | Wave]) -> Trial:
+        """The same space with those of the features that repeat along periodic axes, and exact values at the sides towards
+        which none of them varies: divided by the distance to a side, a layer has an edge and a wave is as small as far away."""
+        own = tuple(one for one in features if repeats(one, self.periods))
         lift = None if self.modes else _exact(problem, disks=not self.enriched)
-        return replace(self, layers=tuple(layers), lift=None if lift is None else lift.without(layers))
+        steep = {side for one in own for side in steep_sides(one, problem.mesh)}
+        return replace(self, features=own, lift=None if lift is None else lift.without(steep))
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The boundary layers among the features."""
+        return tuple(one for one in self.features if isinstance(one, Layer))
+
+    @property
+    def waves(self) -> tuple[Wave, ...]:
+        """The waves among the features."""
+        return tuple(one for one in self.features if isinstance(one, Wave))
+
+    def coarse_cells(self, mesh: Mesh) -> np.ndarray:
+        """Which cells of a mesh are too large for the features, (nc,) booleans."""
+        return coarse_cells(mesh, self.layers, self.waves)
 
     @property
     def corners(self) -> np.ndarray:
@@ -137,8 +154,13 @@ class Trial:
         return owners + [names[0]] * len(self.modes)
 
     def n_inputs(self, dimension: int) -> int:
-        """How many inputs a network has: two for each periodic axis, one for each layer."""
-        return dimension + sum(period is not None for period in self.periods) + len(self.layers)
+        """How many inputs a network has: one for each axis, two for a periodic one, and those of the features."""
+        return dimension + sum(period is not None for period in self.periods) + self.n_features
+
+    @property
+    def n_features(self) -> int:
+        """How many inputs are those of features."""
+        return sum(one.size for one in self.features)
 
     def part_of(self, x: np.ndarray, cell: np.ndarray | None = None) -> Tensor | None:
         """The part (n,) of points, by their cells in the problem's mesh where these are known; None where there is one part."""
@@ -193,11 +215,6 @@ def _exact(problem: Problem, disks: bool = True) -> Lift | None:
     """Values that hold exactly on the sides of a box, or on a disk: not for finite elements, whose boundary is the mesh's."""
     box = BoxLift.of(problem)
     return DiskLift.of(problem) if box is None and disks else box
-
-
-def _crosses(layer: Layer, periods: Sequence[float | None]) -> bool:
-    """Whether the distance to a layer's side varies along a periodic axis."""
-    return any(period is not None and n for period, n in zip(periods, layer.normal, strict=False))
 
 
 def _refuse_closed_slits(mesh: Mesh) -> None:

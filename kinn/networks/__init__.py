@@ -1,7 +1,7 @@
 """Networks that supply exact derivatives (jets) and the Jacobian of every point."""
 
 from kinn.networks.held import Held
-from kinn.networks.inputs import Inputs, Layer
+from kinn.networks.inputs import Inputs, Layer, Wave
 from kinn.networks.jets import JetSpace, MultiIndex
 from kinn.networks.kan import KAN
 from kinn.networks.mlp import MLP
@@ -23,6 +23,7 @@ __all__ = [
     "Separate",
     "Tape",
     "TensorSpline",
+    "Wave",
     "network_from",
     "places_of",
 ]

@@ -1,8 +1,9 @@
-"""What a network sees of a point: coordinates scaled to [-1, 1], a circle for every periodic axis, boundary layers."""
+"""What a network sees of a point: scaled coordinates, a circle for every periodic axis, boundary layers, short waves."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,12 +32,46 @@ class Layer:
         """Whether all points (n, d) lie on the inner side, where the layer is 1 at most, up to a fraction of its width."""
         return float((points @ np.array(self.normal)).max()) <= self.edge + 0.01 * self.width
 
-    def decay(self, x: Tensor, space: JetSpace) -> Tensor:
-        """Jets (m, n) of `exp(-d / width)` at points x (n, d)."""
+    @property
+    def size(self) -> int:
+        """How many numbers a network reads."""
+        return 1
+
+    def jets(self, x: Tensor, center: Tensor, space: JetSpace) -> Tensor:
+        """Jets (m, n, 1) of `2 exp(-d / width) - 1` at points x (n, d): what is steep in x is smooth in that."""
         value = torch.exp((x @ x.new_tensor(self.normal) - self.edge) / self.width)
-        slopes = [n / self.width for n in self.normal]
-        factors = [math.prod(s**k for s, k in zip(slopes, index, strict=True)) for index in space.indices]
-        return x.new_tensor(factors)[:, None] * value
+        found = 2 * x.new_tensor(_factors([n / self.width for n in self.normal], space))[:, None] * value
+        found[0] -= 1
+        return found[..., None]
+
+
+@dataclass(frozen=True)
+class Wave:
+    """A plane wave, short against the domain, that solutions follow.
+
+    Args:
+        vector: (d,), the angle by which it turns per length along each axis.
+    """
+
+    vector: tuple[float, ...]
+
+    @property
+    def size(self) -> int:
+        """How many numbers a network reads."""
+        return 2
+
+    def jets(self, x: Tensor, center: Tensor, space: JetSpace) -> Tensor:
+        """Jets (m, n, 2) of `cos a, sin a` with the angle `a = vector . (x - center)` at points x (n, d)."""
+        angle = (x - center) @ x.new_tensor(self.vector)
+        cosine, sine = torch.cos(angle), torch.sin(angle)
+        turned = [torch.stack(pair, 1) for pair in ((cosine, sine), (-sine, cosine), (-cosine, -sine), (sine, -cosine))]
+        factors = zip(space.indices, _factors(self.vector, space), strict=True)
+        return torch.stack([factor * turned[sum(index) % 4] for index, factor in factors])
+
+
+def _factors(slopes: Sequence[float], space: JetSpace) -> list[float]:
+    """What the derivatives of a function of `slopes . x` have in front of them, for each multi-index."""
+    return [math.prod(s**k for s, k in zip(slopes, index, strict=True)) for index in space.indices]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +79,13 @@ class Inputs:
     """The map from a point x (n, d) to the numbers that a network reads.
 
     An axis without a period becomes `(x - center) / scale`. One with period L becomes the pair `cos a, sin a` of the angle
-    `a = 2 pi (x - center) / L`: whatever the network, its values and all derivatives repeat after L exactly. A layer adds
-    `2 exp(-d / width) - 1`, so that what is steep in x is smooth in what the network reads.
+    `a = 2 pi (x - center) / L`: whatever the network, its values and all derivatives repeat after L exactly. Features add
+    inputs in which what is steep or fast in x is smooth.
 
     Args:
         center, scale: (d,), the middle and half the extent of the domain along each axis.
         periods: the period of each axis, or None where the axis has none.
-        layers: at sides of the domain.
+        features: layers at sides of the domain, and waves in it.
 
     Raises StatementError where the lengths differ, a scale or a period is not above 0.
 
@@ -63,7 +98,7 @@ class Inputs:
     center: Tensor
     scale: Tensor
     periods: tuple[float | None, ...]
-    layers: tuple[Layer, ...] = ()
+    features: tuple[Layer | Wave, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.center) == len(self.scale) == len(self.periods):
@@ -83,37 +118,29 @@ class Inputs:
 
     @property
     def size(self) -> int:
-        """How many numbers a network reads: one for each axis, two for a periodic one, one for each layer."""
-        return sum(1 if period is None else 2 for period in self.periods) + len(self.layers)
+        """How many numbers a network reads: one for each axis, two for a periodic one, and those of the features."""
+        return sum(1 if period is None else 2 for period in self.periods) + sum(f.size for f in self.features)
 
     def jets(self, x: Tensor, space: JetSpace) -> Tensor:
         """Derivatives (m, n, size) of the inputs with respect to the coordinates at `x` (n, d)."""
         jets = x.new_zeros(len(space.indices), self.size, len(x)).mT  # points last in memory, as networks take them
-        for row, index in enumerate(space.indices):
-            column = 0
-            for axis, period in enumerate(self.periods):
-                width = 1 if period is None else 2
-                # an input reads one coordinate: its mixed derivatives vanish
-                if index[axis] == sum(index):
-                    jets[row, :, column : column + width] = self._derivative(x[:, axis], axis, index[axis])
-                column += width
-        for number, layer in enumerate(self.layers, start=self.size - len(self.layers)):
-            jets[..., number] = 2 * layer.decay(x, space)
-            jets[0, :, number] -= 1
+        column = 0
+        for axis, period in enumerate(self.periods):
+            if period is None:
+                jets[0, :, column] = (x[:, axis] - self.center[axis]) / self.scale[axis]
+                first = tuple(int(a == axis) for a in range(self.dimension))
+                if first in space.position:
+                    jets[space.position[first], :, column] = 1 / self.scale[axis]
+                column += 1
+            else:
+                vector = tuple(2 * math.pi / period if a == axis else 0.0 for a in range(self.dimension))
+                jets[..., column : column + 2] = Wave(vector).jets(x, self.center, space)
+                column += 2
+        for feature in self.features:
+            jets[..., column : column + feature.size] = feature.jets(x, self.center, space)
+            column += feature.size
         return jets
-
-    def _derivative(self, x: Tensor, axis: int, order: int) -> Tensor:
-        """The derivative `order` of the inputs of one axis at its coordinate `x` (n,): (n, 1) or (n, 2)."""
-        period, offset = self.periods[axis], x - self.center[axis]
-        if period is None:
-            if order == 0:
-                return (offset / self.scale[axis])[:, None]
-            return (torch.ones_like(x) / self.scale[axis] if order == 1 else torch.zeros_like(x))[:, None]
-        wave = 2 * math.pi / period
-        cosine, sine = torch.cos(wave * offset), torch.sin(wave * offset)
-        pair = ((cosine, sine), (-sine, cosine), (-cosine, -sine), (sine, -cosine))[order % 4]
-        return wave**order * torch.stack(pair, 1)
 
     def to(self, like: Tensor) -> Inputs:
         """The same inputs in the precision and on the device of `like`."""
-        return Inputs(self.center.to(like), self.scale.to(like), self.periods, self.layers)
+        return Inputs(self.center.to(like), self.scale.to(like), self.periods, self.features)

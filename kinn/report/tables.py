@@ -9,6 +9,7 @@ from typing import Any
 from kinn.formulations.layers import describe as describe_layers
 from kinn.formulations.singular import SingularMode
 from kinn.formulations.singular import describe as describe_mode
+from kinn.formulations.waves import describe as describe_waves
 from kinn.geometry import Mesh
 from kinn.report.balance import flux_jumps
 from kinn.report.errors import Errors
@@ -39,6 +40,9 @@ def describe(result: Result, truths: Mapping[str, float] | None = None) -> str:
     layers = describe_layers(result.surrogate.trial.layers)
     if layers:
         rows.append(("layers", "; ".join(layers)))
+    waves = describe_waves(result.surrogate.trial.waves, result.problem.mesh)
+    if waves:
+        rows.append(("waves", "; ".join(waves)))
     jumps = flux_jumps(result)
     if jumps:
         text = ", ".join(f"{name} {value:.1e}" if len(jumps) > 1 else f"{value:.1e}" for name, value in jumps.items())

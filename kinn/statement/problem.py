@@ -63,7 +63,7 @@ class Problem:
             for name, equation in self.equations.items()
             for residual in equation.residuals()
         )
-        everything = self._expressions()
+        everything = self.expressions()
         self.fields: dict[str, tuple[FieldComponent, ...]] = {}
         for expression in everything:
             for component in sorted(expression.atoms(FieldComponent), key=lambda c: (c.field, c.components, c.mesh_id)):
@@ -78,7 +78,8 @@ class Problem:
         if twice:
             raise StatementError(f"{twice!r} names two things among fields, parameters and coefficients; rename one")
 
-    def _expressions(self) -> list[sp.Expr]:
+    def expressions(self) -> list[sp.Expr]:
+        """All that the statement says is 0, and the expressions that data observe."""
         entries = [row.expression for row in self.rows]
         for condition in self.conditions:
             entries += condition.residuals()
@@ -89,7 +90,7 @@ class Problem:
     @cached_property
     def integrals(self) -> tuple[Integral, ...]:
         """Every `Integral` of the statement, each once."""
-        return tuple(dict.fromkeys(node for expression in self._expressions() for node in integrals_of(expression)))
+        return tuple(dict.fromkeys(node for expression in self.expressions() for node in integrals_of(expression)))
 
     @cached_property
     def jumps(self) -> tuple[str, ...]:
@@ -100,7 +101,7 @@ class Problem:
     @cached_property
     def is_linear(self) -> bool:
         """Whether equations and conditions are affine in the fields, all parameters held."""
-        return all(_is_affine(expression) for expression in self._expressions())
+        return all(_is_affine(expression) for expression in self.expressions())
 
     @cached_property
     def identified(self) -> tuple[FieldComponent, ...]:
