@@ -9,10 +9,12 @@ from oracles import network_of
 import kinn
 from kinn import div, grad
 from kinn.candidates import candidates
+from kinn.formulations.galerkin_form import GalerkinForm
 from kinn.formulations.lift import BoxLift
 from kinn.formulations.trial import Trial
 from kinn.formulations.waves import short_waves
 from kinn.networks import Inputs, JetSpace, Wave
+from kinn.statement.terms import weak_terms
 
 UNIT = kinn.Mesh.box((0, 0), (1, 1), cells=8)
 X, Y = UNIT.coordinates
@@ -108,6 +110,18 @@ def test_a_wave_that_does_not_repeat_is_left_out_on_a_periodic_axis(number, repe
     held = [kinn.Periodic(u, "left", "right"), kinn.Dirichlet(u, 0, on=("bottom", "top"))]
     trial = Trial.of(driven(sp.sin(2 * number * sp.pi * X), conditions=held))
     assert bool(trial.waves) == repeats
+
+
+def test_the_tests_of_the_weak_form_resolve_waves():
+    problem = driven(sp.sin(30 * sp.pi * X))
+    weak = weak_terms(problem)
+    trial = Trial.of(problem, weak)
+    form = GalerkinForm(problem, weak, UNIT)
+    assert trial.coarse_cells(UNIT).all()
+    form._resolve(trial)
+    assert trial.enriched and trial.waves and not trial.coarse_cells(form.mesh).any()
+    widths = np.ptp(form.mesh.points[form.mesh.cells][..., 0], axis=1)
+    assert widths.max() <= 1 / 60 + 1e-12 and widths.min() > 1 / 300  # a quarter of a wave, and no more than needed
 
 
 def test_a_network_that_reads_coordinates_only_goes_without_waves():

@@ -39,8 +39,8 @@ def short_waves(problem: Problem) -> tuple[Wave, ...]:
         most = np.maximum(most, lengths)
         if lengths.max() >= SHORT and not any(_follows(vector, first) for first in found):
             found.append(vector)
-    few = len(found) <= MAX_WAVES and most.prod() >= MANY
-    return tuple(Wave(tuple(v.tolist())) for v in found) if few else ()
+    wanted = len(found) <= MAX_WAVES and most.prod() >= MANY
+    return tuple(Wave(tuple(v.tolist())) for v in found) if wanted else ()
 
 
 def _vectors(problem: Problem) -> list[np.ndarray]:
