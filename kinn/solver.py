@@ -163,8 +163,8 @@ def solve(
         same = same and earlier.waves in ((), fresh)
         if (networks[0].n_inputs, networks[0].n_outputs) != sizes or not same:
             raise StatementError(
-                "start= is a solution with other materials, singular corners, periodic axes, sides with boundary layers or short waves than this "
-                "problem; leave it out"
+                "start= is a solution with other materials, singular corners, periodic axes, sides with boundary layers or "
+                "short waves than this problem; leave it out"
             )
     check_smoothness(problem, choice, networks[0])
     checkpoints.agree(

@@ -9,6 +9,7 @@ from oracles import network_of
 import kinn
 from kinn import div, grad
 from kinn.candidates import candidates
+from kinn.formulations.features import coarse_cells
 from kinn.formulations.galerkin_form import GalerkinForm
 from kinn.formulations.lift import BoxLift
 from kinn.formulations.trial import Trial
@@ -97,6 +98,12 @@ def test_a_wave_is_two_inputs_with_exact_derivatives():
         torch.testing.assert_close(found[space.position[index]], torch.stack(pair, 1))
 
 
+def test_sizes_of_fields_are_those_of_waves():
+    problem = driven(1800 * sp.pi**2 * sp.sin(30 * sp.pi * X) * sp.sin(30 * sp.pi * Y))  # of the field: 1
+    surrogate = kinn.solve(problem, steps=1, progress=False).result.surrogate
+    assert 0.3 < surrogate.amplitude.item() < 3
+
+
 def test_values_hold_exactly_only_at_sides_along_a_wave():
     trial = Trial.of(driven(sp.sin(30 * sp.pi * X)))
     assert isinstance(trial.lift, BoxLift) and set(trial.lift.sides[0]) == {(1, 0), (1, 1)}
@@ -117,9 +124,9 @@ def test_the_tests_of_the_weak_form_resolve_waves():
     weak = weak_terms(problem)
     trial = Trial.of(problem, weak)
     form = GalerkinForm(problem, weak, UNIT)
-    assert trial.coarse_cells(UNIT).all()
+    assert coarse_cells(UNIT, trial.features).all()
     form._resolve(trial)
-    assert trial.enriched and trial.waves and not trial.coarse_cells(form.mesh).any()
+    assert trial.enriched and trial.waves and not coarse_cells(form.mesh, trial.features).any()
     widths = np.ptp(form.mesh.points[form.mesh.cells][..., 0], axis=1)
     assert widths.max() <= 1 / 60 + 1e-12 and widths.min() > 1 / 300  # a quarter of a wave, and no more than needed
 

@@ -30,9 +30,10 @@ def steep_sides(feature: Layer | Wave, mesh: Mesh) -> set[tuple[int, int]]:
     return {(int(axis), end) for axis in axes for end in (0, 1)}
 
 
-def coarse_cells(mesh: Mesh, layers: Sequence[Layer], waves: Sequence[Wave]) -> np.ndarray:
+def coarse_cells(mesh: Mesh, features: Sequence[Layer | Wave]) -> np.ndarray:
     """Which cells of a mesh are too large for the features, (nc,) booleans."""
-    return boundary.coarse_cells(mesh, layers) | fast.coarse_cells(mesh, waves)
+    layers = [one for one in features if isinstance(one, Layer)]
+    return boundary.coarse_cells(mesh, layers) | fast.coarse_cells(mesh, [w for w in features if isinstance(w, Wave)])
 
 
 __all__ = ["coarse_cells", "repeats", "steep_sides"]

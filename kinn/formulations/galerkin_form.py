@@ -13,6 +13,7 @@ from torch import Tensor
 from kinn.formulations.blocks import Block, PointBlock
 from kinn.formulations.correction import Correction
 from kinn.formulations.estimate import ErrorEstimate, Influence
+from kinn.formulations.features import coarse_cells
 from kinn.formulations.form import Form, Judgement
 from kinn.formulations.galerkin import NOWHERE, GalerkinSpace
 from kinn.formulations.growth import LARGEST_SPACE, grown
@@ -103,7 +104,7 @@ class GalerkinForm(Form):
         """Refine the mesh where its cells are too large for layers and waves, while there is room."""
         growth = 1 if self.mesh.kind.is_simplex else 2**self.mesh.dimension  # only simplices are cut here and there
         while growth * len(self.mesh.points) * len(self.problem.components) <= LARGEST_SPACE:
-            coarse = trial.coarse_cells(self.mesh)
+            coarse = coarse_cells(self.mesh, trial.features)
             if not coarse.any():
                 return
             self._grow(coarse.astype(float))

@@ -12,7 +12,7 @@ from scipy.sparse import csgraph
 from torch import Tensor
 
 from kinn.formulations.disk_lift import DiskLift
-from kinn.formulations.features import coarse_cells, repeats, steep_sides
+from kinn.formulations.features import repeats, steep_sides
 from kinn.formulations.layers import boundary_layers
 from kinn.formulations.lift import BoxLift, Lift
 from kinn.formulations.parts import Parts
@@ -119,10 +119,6 @@ class Trial:
     def waves(self) -> tuple[Wave, ...]:
         """The waves among the features."""
         return tuple(one for one in self.features if isinstance(one, Wave))
-
-    def coarse_cells(self, mesh: Mesh) -> np.ndarray:
-        """Which cells of a mesh are too large for the features, (nc,) booleans."""
-        return coarse_cells(mesh, self.layers, self.waves)
 
     @property
     def corners(self) -> np.ndarray:

@@ -47,7 +47,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Wave:
-    """A plane wave, short against the domain, that solutions follow.
+    """A plane wave: solutions follow one that is short against the domain, or repeat with one over a period.
 
     Args:
         vector: (d,), the angle by which it turns per length along each axis.
