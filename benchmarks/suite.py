@@ -66,10 +66,13 @@ SMOOTH = (
     Case("heat_1d", "heat_1d", (Level(1e-6, 60),)),
     Case("nonlinear_diffusion", "nonlinear_diffusion", (Level(1e-4, 60),), estimate=True),
 )
+CLEAN = ("--set", "noise=0")
 INVERSE = (
     Case("inverse_conductivity", "inverse_conductivity", (Level(1e-2, 90),), parameters=0.03),
     Case("inverse_youngs_modulus", "inverse_youngs_modulus", (Level(1e-2, 60),), parameters=0.01),
+    Case("inverse_youngs_modulus clean", "inverse_youngs_modulus", (Level(1e-2, 60),), options=CLEAN, parameters=0.005),
     Case("inverse_poisson_coefficient", "inverse_poisson_coefficient", (Level(3e-2, 60),)),
+    Case("inverse_poisson_coefficient clean", "inverse_poisson_coefficient", (Level(1e-4, 60),), options=CLEAN),
     Case("inverse_source", "inverse_source", (Level(5e-2, 60),)),
     Case("inverse_heat_flux", "inverse_heat_flux", (Level(5e-2, 60),)),
     Case("inverse_grf_conductivity", "inverse_grf_conductivity", (Level(3e-2, 180),)),
@@ -78,7 +81,7 @@ INVERSE = (
     Case("inverse_inclusion", "inverse_inclusion", (Level(1e-2, 60),), parameters=0.03),
     Case("inverse_burgers", "inverse_burgers", (Level(1e-2, 180),), parameters=float("inf")),  # within 3 sd, whatever these are
     Case(
-        "inverse_burgers clean", "inverse_burgers", (Level(1e-2, 180),), options=("--set", "noise=0"),
+        "inverse_burgers clean", "inverse_burgers", (Level(1e-2, 180),), options=CLEAN,
         parameters={"lambda_1": 1e-4, "lambda_2": 1e-3},
     ),
     Case("inverse_strain_gauges", "inverse_strain_gauges", (Level(3e-2, 60),), parameters=0.03),

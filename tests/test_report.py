@@ -13,6 +13,7 @@ import pytest
 import sympy as sp
 from made_results import made_solution
 
+from kinn.comparison.pictures import error_map
 from kinn.formulations.null_space import null_space
 from kinn.geometry import Interval, Mesh
 from kinn.report.balance import flux_jumps
@@ -172,6 +173,14 @@ def test_pictures_in_a_plane(solution, tmp_path):
     save(plot_residual(solution, "laplace"), tmp_path, "residual")
     with pytest.raises(StatementError, match="has no equation 'laplac'; it has: 'laplace'. Did you mean"):
         plot_residual(solution, "laplac")
+
+
+def test_error_maps_of_a_comparison_share_their_colors(solution):
+    for part in (1e-2, 1e-6):
+        axes = error_map(solution, Reference(solution.problem, {U: (1 + part) * EXACT})).axes[0]
+        (colors,) = (one for one in axes.collections if one.get_array() is not None)
+        assert (colors.norm.vmin, colors.norm.vmax) == (1e-9, 1e-1)
+        assert colors.get_array().max() == pytest.approx(part / (1 + part), rel=1e-6)
 
 
 def test_pictures_of_lines_quadrilaterals_space_time_and_solids(tmp_path):

@@ -14,13 +14,13 @@ from kinn.candidates import groups
 from kinn.comparison.conditions import conditions, multiplication_rate
 from kinn.comparison.cost import flops, mlp_widths
 from kinn.comparison.peers import load_peer
+from kinn.comparison.pictures import error_map
 from kinn.comparison.run import FEM, NETWORKS, OPTIMIZERS, Run, seconds_to, thinned
 from kinn.comparison.work import Work
 from kinn.fem.identify import identify
 from kinn.fem.solve import solve as fem_solve
 from kinn.networks import MLP, Network, Separate
 from kinn.problem_file import ProblemFile
-from kinn.report.plots import plot_error
 from kinn.report.record import plain
 from kinn.solution import Solution
 from kinn.solver import solve
@@ -115,8 +115,7 @@ def _picture(work: Work, solution: Solution, path: Path) -> None:
     """A map of the error; a run is worth more than its picture."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        axes = plot_error(solution, work.reference)
-        axes.get_figure(root=True).savefig(path, dpi=80)  # type: ignore[union-attr]
+        error_map(solution, work.reference).savefig(path, dpi=80)
     except (StatementError, OSError, ValueError):
         path.unlink(missing_ok=True)
 

@@ -22,22 +22,25 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from kinn.report.surface import Surface
 
-COLORS = {"field": "viridis", "error": "RdBu_r", "residual": "magma"}
+COLORS = {"field": "viridis", "error": "RdBu_r", "residual": "magma", "relative error": "magma"}
+RELATIVE = (1e-9, 1e-1)  # the same for all relative errors, which are there to be compared
 LIGHT = np.array([0.35, -0.65, 0.68])  # from the viewer's side, so that faces turned away are darker
 
 
 def draw(surface: Surface, values: np.ndarray, name: str, style: str, ax: Axes | None, label: str = "") -> Axes:
-    """A picture of values (n,) at the surface's places; `style` is "field", "error" or "residual"."""
+    """A picture of values (n,) at the surface's places; `style` is one of COLORS."""
     if len(surface.names) == 1:
         return _line(surface, values, name, style, ax, label)
     norm = norm_of(values, style)
-    if style == "residual":
+    if isinstance(norm, LogNorm):
         values = np.maximum(values, norm.vmin or 0.0)
     return (_solid if len(surface.names) == 3 else _plane)(surface, values, name, norm, COLORS[style], ax)
 
 
 def norm_of(values: np.ndarray, style: str) -> Normalize:
-    """The range of the colors: of an error even about zero, of a residual logarithmic."""
+    """The range of the colors: of an error even about zero, of a residual logarithmic, of a relative error fixed."""
+    if style == "relative error":
+        return LogNorm(*RELATIVE)
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if style == "error":
