@@ -13,7 +13,7 @@ import pytest
 import sympy as sp
 from made_results import made_solution
 
-from kinn.comparison.pictures import error_map
+from kinn.comparison.error_map import error_map
 from kinn.formulations.null_space import null_space
 from kinn.geometry import Interval, Mesh
 from kinn.report.balance import flux_jumps

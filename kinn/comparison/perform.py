@@ -13,8 +13,8 @@ import torch
 from kinn.candidates import groups
 from kinn.comparison.conditions import conditions, multiplication_rate
 from kinn.comparison.cost import flops, mlp_widths
+from kinn.comparison.error_map import error_map
 from kinn.comparison.peers import load_peer
-from kinn.comparison.pictures import error_map
 from kinn.comparison.run import FEM, NETWORKS, OPTIMIZERS, Run, seconds_to, thinned
 from kinn.comparison.work import Work
 from kinn.fem.identify import identify

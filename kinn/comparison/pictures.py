@@ -1,4 +1,4 @@
-"""Pictures of a comparison: error against seconds and against size, how it fell, and where it is."""
+"""Pictures of a comparison: error against seconds and against size, and how it fell."""
 
 from __future__ import annotations
 
@@ -11,12 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kinn.comparison.summary import Group
-from kinn.report.drawing import draw
-from kinn.report.matching import scalars
-from kinn.report.plots import tabulate
-from kinn.report.reference import Reference
-from kinn.report.surface import surface_of
-from kinn.solution import Solution
 
 POINTS = 60  # along a convergence curve
 TINY = 1e-17  # an error of zero has no logarithm
@@ -57,17 +51,6 @@ def work_precision(found: Sequence[Group]) -> Figure:
     return _finished(figure, axes)
 
 
-def error_map(solution: Solution, reference: Reference) -> Figure:
-    """The error of the first field in a plane over its largest value, on a scale that all such pictures share."""
-    name = next(iter(reference.fields))
-    expressions, surface = scalars(name, solution.problem), surface_of(solution.problem.mesh, {})
-    true = tabulate(reference, expressions, surface)
-    errors = np.linalg.norm(tabulate(solution, expressions, surface) - true, axis=1)
-    size = np.linalg.norm(true, axis=1).max() or 1.0
-    axes = draw(surface, errors / size, f"|error of {name}| / largest |{name}|", "relative error", None)
-    return axes.get_figure(root=True)  # type: ignore[return-value]
-
-
 def _held(curve: np.ndarray, at: np.ndarray) -> np.ndarray:
     """The lowest error up to each time."""
     lowest = np.minimum.accumulate(curve[:, 1])
@@ -95,4 +78,4 @@ def embedded(figure: Figure) -> str:
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-__all__ = ["convergence", "embedded", "error_map", "work_precision"]
+__all__ = ["convergence", "embedded", "work_precision"]
