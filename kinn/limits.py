@@ -13,6 +13,7 @@ from torch import Tensor
 from kinn.optimize import LBFGS, Adam, AdamState, LBFGSState, LevenbergMarquardt
 from kinn.result import Status
 
+FACTORIZATION = 6  # an orthogonal one takes as long as so many steps
 GROWTH = 1.25  # the time to judge a solution grows with this power of the size of the judge
 
 
@@ -83,21 +84,26 @@ class Course:
 
 @dataclass
 class Pace:
-    """The seconds that the longest recent step took, and the last judgement of a solution, relative to the size of the judge."""
+    """The seconds that the longest recent step took, and the last judgement of a solution, relative to the size of the judge.
+
+    Where no elements tell deviations of parameters, a factorization `closing` the run does.
+    """
 
     stepping: float = 0.0
     judging: float = 0.0
+    closing: bool = False
 
     def stepped(self, seconds: float) -> None:
         # a step with an exact Jacobian takes ten times as long as others: it is remembered
         self.stepping = max(0.9 * self.stepping, seconds)
 
-    def judged(self, seconds: float, cost: float) -> None:
-        self.judging = seconds / cost**GROWTH
+    def judged(self, seconds: float, cost: float, closing: bool) -> None:
+        self.judging, self.closing = seconds / cost**GROWTH, closing
 
     def ahead(self, cost: float) -> float:
         """What another step and the judgement of what it leads to may take, by a judge of size `cost`."""
-        return 1.5 * (self.stepping + self.judging * cost**GROWTH)
+        closing = FACTORIZATION * self.stepping if self.closing else 0.0
+        return 1.5 * (self.stepping + self.judging * cost**GROWTH) + closing
 
 
 @dataclass

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from kinn.formulations.system import System
 from kinn.formulations.unknowns import Unknowns
 from kinn.limits import Stop, check_finite
+from kinn.networks import KAN
 from kinn.optimize import LevenbergMarquardt
 
 SHARE = 0.2  # of the time limit that a race may take
 ROUNDS, STEPS = (3, 2, 1), 5  # how many networks are left after each round of a race, and its steps
+LINEAR_DAMPING = 1e-8  # of the first step of what one step solves
 
 
 def race(
@@ -30,7 +32,10 @@ def race(
     def is_over() -> bool:
         return time.perf_counter() > end or time_is_up()
 
-    racers, broken = [(candidate, LevenbergMarquardt()) for candidate in candidates], None
+    racers = [
+        (one, LevenbergMarquardt(LINEAR_DAMPING) if _is_linear(one) else LevenbergMarquardt()) for one in candidates
+    ]
+    broken = None
     for kept in ROUNDS:
         if len(racers) == 1:
             break
@@ -54,6 +59,12 @@ def race(
             raise broken
         racers = [(candidate, optimizer) for _, candidate, optimizer in sorted(reached, key=lambda r: r[0])[:kept]]
     return racers[0][0]
+
+
+def _is_linear(unknowns: Unknowns) -> bool:
+    """Whether residuals are linear in all that is unknown."""
+    problem, network = unknowns.problem, unknowns.surrogate.network
+    return problem.is_linear and not len(unknowns.free) and isinstance(network, KAN) and len(network.layers) == 1
 
 
 __all__ = ["race"]

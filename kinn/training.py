@@ -26,14 +26,15 @@ POINTS_PER_PARAMETER, LARGEST_NETWORK = 3, 2400
 STAGE_STEPS = 60
 STRIDE = 10  # steps between two moments from which a run can be continued; on gradients ten times as many
 # A stage ends when the loss falls slower than by a rate a step over a window of steps: early where refinement waits.
-GROWING, FULL_GROWN = (15, 0.85), (30, 0.995)
+GROWING, FULL_GROWN = ((3, 0.99), (15, 0.85)), ((30, 0.995),)
 PATIENCE, IMPROVEMENT = 3, 0.8  # stages in a row that may pass before the squared residual has fallen by this factor
-# What a squared relative misfit counts against physics, at first and in the end.
-DATA_WEIGHT_START, DATA_WEIGHT = 1e-2, 1e-4
+# What a squared relative misfit counts against physics: at first, so that data lead away from trivial solutions, and in the end.
+DATA_WEIGHT_START, DATA_WEIGHT = 1.0, 1e-4
 # What part of the noise of the data the error of the physics may be; for fields, known to a few hundredths; and where parameters
 # were nearer to their best values than the last part of their deviations before the elements' last step.
 NOISE_SHARE, FIELD_SHARE, LARGEST_SHARE, SHIFT = 2e-3, 1e-2, 0.3, 0.5
 SETTLED = 1e-3  # a parameter has settled if its free number moves less from stage to stage
+ERROR_PER_RESIDUAL = 100  # a relative residual stands for so large an error where there is no estimate
 
 
 class Training:
@@ -183,7 +184,10 @@ class Training:
             course.held = not stage.exact and (fields_held or math.isfinite(shift))
             weighed = self._settle_data()
             moved = float((self.unknowns.free - before).abs().max()) if len(before) else 0.0
-            exact = self._is_exact(estimate, shift)
+            shift = (
+                0.0 if estimate is None and moved < SETTLED else shift
+            )  # no elements say how far parameters are from the best
+            exact = math.sqrt(check) * self.course.estimate_per_residual < self._asked(shift)
             if exact and not weighed and (shift < SHIFT or (moved < SETTLED and not fields_held)):
                 raise Stop(Status.CONVERGED)
             course.damping, course.optimizer = min(max(optimizer.damping, 1e-10), 1e-2), None
@@ -208,9 +212,6 @@ class Training:
         fixed = len(determined_by_data(self.unknowns)) if self.course.held else 0
         return finer if finer is not None and finer.network.n_parameters - fixed <= room else None
 
-    def _is_exact(self, estimate: float | None, shift: float) -> bool:
-        return estimate is not None and estimate < self._asked(shift)
-
     def _asked(self, shift: float) -> float:
         """How exact physics have to be: as asked, or as the data can tell, by their noise or by how far parameters moved."""
         noise = self.data.relative if self.problem.observations else 0.0
@@ -230,13 +231,13 @@ class Training:
             determined, changed = settled.determined, settled.changed
         changed = self.data.estimate_noise(self.unknowns, determined) or changed
         if self.data_weight > DATA_WEIGHT and not self.course.held:
-            self.data_weight = max(self.data_weight * 0.1, DATA_WEIGHT)
+            self.data_weight = max(0.1 * self.data_weight, DATA_WEIGHT)
             return True
         return changed
 
-    def _descend(self, optimizer: LevenbergMarquardt, system: System, ending: tuple[int, float]) -> bool:
+    def _descend(self, optimizer: LevenbergMarquardt, system: System, ending: tuple[tuple[int, float], ...]) -> bool:
         """Steps until a round has ended, or to a stand where blocks that were linearized must be made anew: False."""
-        (window, rate), losses = ending, self.course.losses
+        losses = self.course.losses
         asked = 0.7 * self._asked(math.inf)
         if self.course.rounds == 1 and self.estimate is not None:  # as exact as the start was for its own data
             asked = max(asked, min(self.estimate, self._asked(0.0)))
@@ -248,7 +249,7 @@ class Training:
                 return True
             losses.append(loss)
             self._after_step(loss)
-            slow = len(losses) > window and losses[-1] > losses[-1 - window] * rate**window
+            slow = any(len(losses) > n and losses[-1] > losses[-1 - n] * rate**n for n, rate in ending)
             if slow or self.course.estimate_per_residual * math.sqrt(loss) < asked:
                 return True
             if len(losses) % STRIDE == 0:
@@ -262,8 +263,7 @@ class Training:
         seconds = self.clock.seconds()
         if seconds - self._last_record > max(0.25, 0.02 * seconds):
             self._record(Record(seconds, self.steps, math.sqrt(loss), None, None, self.unknowns.size))
-        enough = self.limits.steps is not None and self.steps >= self.limits.steps
-        if enough or self._time_is_up():
+        if (enough := self.limits.steps is not None and self.steps >= self.limits.steps) or self._time_is_up():
             self._judge(self._size(), loss)
             raise Stop(Status.STEP_LIMIT if enough else Status.TIME_LIMIT)
 
@@ -281,8 +281,10 @@ class Training:
         if self.problem.observations or self.best is None or score <= slack * self.best[0]:
             self.best = score, estimate, self.unknowns.copy()
             self.terms = {name: math.sqrt(value) for name, value in judgement.terms.items()}
-        self._pace.judged(time.perf_counter() - start - judgement.preparation, cost)
-        self.course.estimate_per_residual = math.inf if estimate is None else estimate / math.sqrt(check or 1e-300)
+        blind = estimate is None and len(self.unknowns.free) > 0
+        self._pace.judged(time.perf_counter() - start - judgement.preparation, cost, blind)
+        per_residual = ERROR_PER_RESIDUAL if estimate is None else estimate / math.sqrt(check or 1e-300)
+        self.course.estimate_per_residual = per_residual
         residual = math.sqrt(check if loss is None else loss)
         self._record(Record(self.clock.seconds(), self.steps, residual, math.sqrt(check), estimate, self.unknowns.size))
         return check, estimate, math.inf if self.settled is None else self.settled.shift
