@@ -13,6 +13,7 @@ from torch import Tensor
 from kinn.optimize import LBFGS, Adam, AdamState, LBFGSState, LevenbergMarquardt
 from kinn.result import Status
 
+NO_ESTIMATE = "there is no estimate of the error, but the residuals are a hundredth of the tolerance, or of what the data can tell"
 FACTORIZATION = 6  # an orthogonal one takes as long as so many steps
 GROWTH = 1.25  # the time to judge a solution grows with this power of the size of the judge
 
@@ -97,8 +98,8 @@ class Pace:
         # a step with an exact Jacobian takes ten times as long as others: it is remembered
         self.stepping = max(0.9 * self.stepping, seconds)
 
-    def judged(self, seconds: float, cost: float, closing: bool) -> None:
-        self.judging, self.closing = seconds / cost**GROWTH, closing
+    def judged(self, seconds: float, cost: float) -> None:
+        self.judging = seconds / cost**GROWTH
 
     def ahead(self, cost: float) -> float:
         """What another step and the judgement of what it leads to may take, by a judge of size `cost`."""

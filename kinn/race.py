@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from kinn.formulations.system import System
 from kinn.formulations.unknowns import Unknowns
 from kinn.limits import Stop, check_finite
-from kinn.networks import KAN
 from kinn.optimize import LevenbergMarquardt
 
 SHARE = 0.2  # of the time limit that a race may take
@@ -32,9 +31,7 @@ def race(
     def is_over() -> bool:
         return time.perf_counter() > end or time_is_up()
 
-    racers = [
-        (one, LevenbergMarquardt(LINEAR_DAMPING) if _is_linear(one) else LevenbergMarquardt()) for one in candidates
-    ]
+    racers: list[tuple[Unknowns, LevenbergMarquardt | None]] = [(candidate, None) for candidate in candidates]
     broken = None
     for kept in ROUNDS:
         if len(racers) == 1:
@@ -42,6 +39,7 @@ def race(
         reached = []
         for candidate, optimizer in racers:
             system = system_of(candidate)
+            optimizer = optimizer or LevenbergMarquardt(LINEAR_DAMPING if system.linear else 1.0)
             try:
                 check_finite(system.losses())
             except Stop as stop:
@@ -59,12 +57,6 @@ def race(
             raise broken
         racers = [(candidate, optimizer) for _, candidate, optimizer in sorted(reached, key=lambda r: r[0])[:kept]]
     return racers[0][0]
-
-
-def _is_linear(unknowns: Unknowns) -> bool:
-    """Whether residuals are linear in all that is unknown."""
-    problem, network = unknowns.problem, unknowns.surrogate.network
-    return problem.is_linear and not len(unknowns.free) and isinstance(network, KAN) and len(network.layers) == 1
 
 
 __all__ = ["race"]

@@ -16,25 +16,27 @@ from kinn.formulations.projection import Settled, begin, settle
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.system import System
 from kinn.formulations.unknowns import Unknowns
-from kinn.limits import Clock, Course, Limits, Pace, Stop, check_finite
+from kinn.limits import NO_ESTIMATE, Clock, Course, Limits, Pace, Stop, check_finite
 from kinn.optimize import LBFGS, Adam, GaussNewton, LevenbergMarquardt
 from kinn.race import race
 from kinn.result import Record, Status
 from kinn.statement.problem import Problem
 
 POINTS_PER_PARAMETER, LARGEST_NETWORK = 3, 2400
-STAGE_STEPS = 60
-STRIDE = 10  # steps between two moments from which a run can be continued; on gradients ten times as many
+STAGE_STEPS, STRIDE = (
+    60,
+    10,
+)  # at most; between moments from which a run can be continued, on gradients ten times as many
 # A stage ends when the loss falls slower than by a rate a step over a window of steps: early where refinement waits.
 GROWING, FULL_GROWN = ((3, 0.99), (15, 0.85)), ((30, 0.995),)
 PATIENCE, IMPROVEMENT = 3, 0.8  # stages in a row that may pass before the squared residual has fallen by this factor
-# What a squared relative misfit counts against physics: at first, so that data lead away from trivial solutions, and in the end.
-DATA_WEIGHT_START, DATA_WEIGHT = 1.0, 1e-4
+# What a squared relative misfit counts against physics: at first, where elements lead parameters or data alone, and in the end.
+DATA_WEIGHT_START, DATA_WEIGHT = {True: 1e-2, False: 1.0}, 1e-4
 # What part of the noise of the data the error of the physics may be; for fields, known to a few hundredths; and where parameters
 # were nearer to their best values than the last part of their deviations before the elements' last step.
 NOISE_SHARE, FIELD_SHARE, LARGEST_SHARE, SHIFT = 2e-3, 1e-2, 0.3, 0.5
 SETTLED = 1e-3  # a parameter has settled if its free number moves less from stage to stage
-ERROR_PER_RESIDUAL = 100  # a relative residual stands for so large an error where there is no estimate
+PER_RESIDUAL = 100  # a relative residual stands for so large an error where there is no estimate
 
 
 class Training:
@@ -55,14 +57,13 @@ class Training:
         self.problem, self.form, self.candidates = problem, form, list(candidates)
         self.limits, self.seed, self.clock, self.on_record, self.on_stand = limits, seed, clock, on_record, on_stand
         self.data, self.priors = Data.of(problem), Priors.of(problem, self.candidates[0].surrogate)
-        self.started, self.data_weight = started, DATA_WEIGHT if started else DATA_WEIGHT_START
+        self.started, self.data_weight = started, DATA_WEIGHT if started else DATA_WEIGHT_START[form.estimates]
         self.unknowns = self.candidates[0]
         self.best: tuple[float, float | None, Unknowns] | None = None
         self.history: list[Record] = []
-        self.steps = 0
         self.terms: dict[str, float] = {}
-        self.course = Course()
-        self._last_record, self._pace = -math.inf, Pace()
+        self.course, self.steps = Course(), 0
+        self._last_record, self._pace = -math.inf, Pace(closing=not form.estimates and len(self.unknowns.free) > 0)
         self.settled: Settled | None = None
 
     @property
@@ -141,6 +142,7 @@ class Training:
             if shared and not (self.form.linearizes or self.problem.observations):
                 return System(candidate, shared)
             system = self._system(self._size(), self.seed)
+            system.held |= bool(self.problem.observations)  # what networks begin as tells nothing of parameters
             shared[:] = system.blocks
             return system
 
@@ -173,8 +175,7 @@ class Training:
                 course.rounds, course.losses, course.before = course.rounds + 1, [], self.unknowns.free.clone()
                 course.optimizer = LevenbergMarquardt(course.damping, stage.exact)
             optimizer, before = course.optimizer, course.before
-            n, finer = self.n_points, self._finer(stage)
-            ended = False
+            n, finer, ended = self.n_points, self._finer(stage), False
             while not ended:
                 system = self._system(n, self.seed + 1000 * course.rounds)
                 check_finite(system.losses())
@@ -189,7 +190,7 @@ class Training:
             )  # no elements say how far parameters are from the best
             exact = math.sqrt(check) * self.course.estimate_per_residual < self._asked(shift)
             if exact and not weighed and (shift < SHIFT or (moved < SETTLED and not fields_held)):
-                raise Stop(Status.CONVERGED)
+                raise Stop(Status.CONVERGED, NO_ESTIMATE if estimate is None else "")
             course.damping, course.optimizer = min(max(optimizer.damping, 1e-10), 1e-2), None
             course.ratio *= 2 if check > 8 * loss and course.ratio < 8 else 1
             course.idle = 0 if check < IMPROVEMENT * course.best_check or weighed else course.idle + 1
@@ -237,8 +238,7 @@ class Training:
 
     def _descend(self, optimizer: LevenbergMarquardt, system: System, ending: tuple[tuple[int, float], ...]) -> bool:
         """Steps until a round has ended, or to a stand where blocks that were linearized must be made anew: False."""
-        losses = self.course.losses
-        asked = 0.7 * self._asked(math.inf)
+        losses, asked = self.course.losses, 0.7 * self._asked(math.inf)
         if self.course.rounds == 1 and self.estimate is not None:  # as exact as the start was for its own data
             asked = max(asked, min(self.estimate, self._asked(0.0)))
         while len(losses) < STAGE_STEPS:
@@ -281,10 +281,8 @@ class Training:
         if self.problem.observations or self.best is None or score <= slack * self.best[0]:
             self.best = score, estimate, self.unknowns.copy()
             self.terms = {name: math.sqrt(value) for name, value in judgement.terms.items()}
-        blind = estimate is None and len(self.unknowns.free) > 0
-        self._pace.judged(time.perf_counter() - start - judgement.preparation, cost, blind)
-        per_residual = ERROR_PER_RESIDUAL if estimate is None else estimate / math.sqrt(check or 1e-300)
-        self.course.estimate_per_residual = per_residual
+        self._pace.judged(time.perf_counter() - start - judgement.preparation, cost)
+        self.course.estimate_per_residual = PER_RESIDUAL if estimate is None else estimate / math.sqrt(check or 1e-300)
         residual = math.sqrt(check if loss is None else loss)
         self._record(Record(self.clock.seconds(), self.steps, residual, math.sqrt(check), estimate, self.unknowns.size))
         return check, estimate, math.inf if self.settled is None else self.settled.shift

@@ -126,7 +126,7 @@ RUNS = {
     "single precision": (rod, {"network": kan(1), "steps": 30, "dtype": torch.float32, "tolerance": 1e-9}),
     "splines": (rod, {"network": kinn.KAN([1, 3, 1], kinn.BSpline(5, 2), seed=0), "steps": 30, "tolerance": 1e-9}),
     "module": (rod, {"network": Sines(), "steps": 12, "tolerance": 1e-12}),
-    "data": (noisy, {"network": kan(1), "steps": 20}),
+    "data": (noisy, {"network": kan(1), "steps": 10}),
     "sharp": (spike, {"network": kan(1), "steps": 90, "form": "strong", "tolerance": 1e-9}),
     "weak": (ell, {"network": kan(2), "steps": 24, "tolerance": 1e-4}),
     "weak, nonlinear": (bending, {"network": kan(1), "form": "weak", "steps": 28, "tolerance": 1e-9}),
@@ -339,14 +339,14 @@ def test_the_command_line_goes_on_with_a_run(tmp_path, monkeypatch, capsys):
     (tmp_path / "rod.py").write_text(PROBLEM)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(racing, "STEPS", 2)
-    assert cli.main(["solve", "rod.py", "--quiet", "--steps", "12", "-o", "part"]) == 0
+    assert cli.main(["solve", "rod.py", "--quiet", "--network", "mlp", "--steps", "12", "-o", "part"]) == 0
     saved = json.loads(header(tmp_path / "part" / checkpoints.NAME))
-    assert cli.main(["solve", "rod.py", "--quiet", "--steps", "16", "--resume", "part"]) == 0
+    assert cli.main(["solve", "rod.py", "--quiet", "--network", "mlp", "--steps", "16", "--resume", "part"]) == 0
     again = kinn.load(tmp_path / "part" / "solution.kinn", ProblemFile.load("rod.py").problem()).result
     assert 0 < saved["steps"] < 12 and again.steps == 16
     assert [vars(record) for record in again.history[: len(saved["history"])]] == saved["history"]  # with their seconds
     assert json.loads((tmp_path / "part" / "run.json").read_text())["status"] == "step_limit"
-    assert cli.main(["solve", "rod.py", "--quiet", "--seed", "1", "--resume", "part"]) == 2
+    assert cli.main(["solve", "rod.py", "--quiet", "--network", "mlp", "--seed", "1", "--resume", "part"]) == 2
     assert "the run in 'part' has seed 0, this one 1" in capsys.readouterr().err
 
 

@@ -47,7 +47,7 @@ def prepared(problem):
     choice = choose(problem)
     assert choice.form == "weak" and choice.weak is not None
     like = torch.zeros(0, dtype=torch.float64)
-    (network, *_), trial = candidates(problem, None, Trial.of(problem, choice.weak), 0, like.dtype, like.device)
+    (*_, network), trial = candidates(problem, None, Trial.of(problem, choice.weak), 0, like.dtype, like.device)
     surrogate = initial_surrogate(problem, network, trial, like)
     guess = Unknowns.at_guess(problem, surrogate)
     form, surrogate = GalerkinForm.prepare(problem, choice.weak, surrogate, guess.parameters())

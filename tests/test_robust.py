@@ -137,7 +137,7 @@ def test_a_bootstrap_needs_data_and_draws():
 def test_parameters_are_those_of_elements_while_the_physics_are_still_rough(form):
     """The last step by sensitivities takes out what the network's physics give way."""
     problem = rod(readings(), 0.002, guess=4.0)
-    found = kinn.solve(problem, steps=4, form=form, progress=False)
+    found = kinn.solve(problem, steps=10, form=form, progress=False)
     expected = kinn.fem.identify(problem)
     assert found.result.estimate is not None and found.result.estimate > 1e-4
     misfit = found.parameters["k"].estimate - expected.parameters["k"].estimate

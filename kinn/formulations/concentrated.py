@@ -33,12 +33,25 @@ def concentrated(
         return points
     many = candidates(CANDIDATES * len(points))
     size = np.sqrt(_squares(many, block_of(many), unknowns))
-    density = 0.5 + 0.5 * size / size.mean()
-    wanted = density / density.sum() * len(points)
+    return _drawn(many, 0.5 + 0.5 * size / size.mean(), len(points), seed)
+
+
+def toward_ends(candidates: Callable[[int], Points], n: int, seed: int) -> Points:
+    """At most about `n` of `candidates(n)` on a line, as dense toward its ends as polynomials of a high degree ask for."""
+    many = candidates(CANDIDATES * n)
+    x = (many.x[:, 0] - many.x.min()) / max(np.ptp(many.x), 1e-300)
+    gap = 1 / len(x)
+    return _drawn(many, 1 / np.sqrt((x + gap) * (1 - x + gap)), n, seed)
+
+
+def _drawn(many: Points, density: np.ndarray, n: int, seed: int) -> Points:
+    """About `n` of many points, each as often as `density` says, with weights that make the same integral of them."""
+    order = np.argsort(many.x[:, 0]) if many.x.shape[1] == 1 else np.arange(len(many.x))
+    wanted = (density / density.sum() * n)[order]
     ends = np.concatenate([[0.0], np.cumsum(wanted)])
     times = np.diff(np.floor(ends + np.random.default_rng(seed).uniform())).astype(int)
     chosen = np.flatnonzero(times)
-    weight = (many.weight * times / wanted)[chosen]
+    weight, chosen = (many.weight[order] * times / wanted)[chosen], order[chosen]
     return Points(many.x[chosen], weight, None, None if many.cell is None else many.cell[chosen])
 
 

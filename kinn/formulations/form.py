@@ -44,6 +44,11 @@ class Form(ABC):
         return False
 
     @property
+    def estimates(self) -> bool:
+        """Whether finite elements have the statement, estimate errors and move what data determine."""
+        return True
+
+    @property
     def lacking(self) -> str:
         """Why there is no error estimate; empty where there is one."""
         return ""

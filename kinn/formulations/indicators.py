@@ -37,7 +37,10 @@ def seminorms(space: GalerkinSpace, function: np.ndarray) -> np.ndarray:
 
 def participation(squares: np.ndarray) -> float:
     """The participation ratio of `squares` (n,): 1 / n if one is all there is, 1 if all are alike."""
-    return float(squares.sum()) ** 2 / max(len(squares) * float((squares**2).sum()), 1e-300)
+    if (largest := float(squares.max())) == 0:
+        return 1.0
+    parts = squares / largest
+    return float(parts.sum()) ** 2 / (len(parts) * float((parts**2).sum()))
 
 
 def _local(space: GalerkinSpace, function: np.ndarray) -> np.ndarray:

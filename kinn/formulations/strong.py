@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kinn.formulations.blocks import Block, PairBlock, PointBlock
 from kinn.formulations.choice import Choice
-from kinn.formulations.concentrated import concentrated
+from kinn.formulations.concentrated import concentrated, toward_ends
 from kinn.formulations.estimate import ErrorEstimate, Influence, estimation_space
 from kinn.formulations.form import Form, Judgement
 from kinn.formulations.integrals import IntegralBlock, IntegralTerm, measure_integrals, with_offset
@@ -100,6 +100,10 @@ class StrongForm(Form):
         ), surrogate
 
     @property
+    def estimates(self) -> bool:
+        return self.estimate is not None
+
+    @property
     def lacking(self) -> str:
         return "" if self.estimate is None else self.estimate.lacking
 
@@ -160,14 +164,15 @@ class StrongForm(Form):
                 share = len(facets) / max(len(self.problem.mesh.exterior), 1)
                 count = max(16, math.ceil(share * 2 * d * n ** ((d - 1) / d) * 2))
                 weight = CONDITION_WEIGHT[term.kind]
-            points = sample_term(self.problem, term, count, seed * 64 + number, facets)
+            some = partial(sample_term, self.problem, term, seed=seed * 64 + number, facets=facets)
+            on_a_line = facets is None and self.problem.mesh.dimension == 1
+            points = toward_ends(some, count, seed) if on_a_line else some(count)
             factor = math.sqrt(weight) / self.sizes[term.name]
             points = points if known is None else known.get(number, points)
             block = self._block(term, points, surrogate, factor)
             if known is None and facets is None and isinstance(block, PointBlock):
-                more = partial(sample_term, self.problem, term, seed=seed * 64 + number)
                 single = partial(PointBlock, term.name, self.programs[term.name], surrogate=surrogate)
-                found = concentrated(points, block, more, single, unknowns, seed)
+                found = concentrated(points, block, some, single, unknowns, seed)
                 if found is not points:
                     gathered[number], block = found, self._block(term, found, surrogate, factor)
             blocks.append(block)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kinn.formulations.blocks import Block, NormalEquations, PairBlock, PointBlock, RowBlock
 from kinn.formulations.unknowns import Unknowns
+from kinn.networks import KAN
 from kinn.optimize.least_squares import LeastSquares
 
 
@@ -43,6 +44,13 @@ class System(LeastSquares):
         if self.held:
             gradient[self.unknowns.size - len(self.unknowns.free) :] = 0.0
         return loss, gradient
+
+    @property
+    def linear(self) -> bool:
+        problem, network = self.unknowns.problem, self.unknowns.surrogate.network
+        return (
+            problem.is_linear and not len(self.unknowns.free) and isinstance(network, KAN) and len(network.layers) == 1
+        )
 
     @property
     def approximates(self) -> bool:

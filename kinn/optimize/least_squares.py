@@ -27,6 +27,11 @@ class LeastSquares(ABC):
         """`r'r` and its gradient `2 J'r` (P,)."""
 
     @property
+    def linear(self) -> bool:
+        """Whether r is linear in theta, as far as it is known."""
+        return False
+
+    @property
     def approximates(self) -> bool:
         """Whether `normal_equations` has an approximation of J that takes a fraction of the time."""
         return False
