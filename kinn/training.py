@@ -12,7 +12,7 @@ from kinn.formulations.blocks import Block
 from kinn.formulations.data import Data
 from kinn.formulations.form import Form
 from kinn.formulations.prior import Priors, determined_by_data
-from kinn.formulations.projection import Settled, begin, settle
+from kinn.formulations.projection import Settled, begin, moved, settle
 from kinn.formulations.surrogate import Surrogate
 from kinn.formulations.system import System
 from kinn.formulations.unknowns import Unknowns
@@ -35,7 +35,7 @@ DATA_WEIGHT_START, DATA_WEIGHT = {True: 1e-2, False: 1.0}, 1e-4
 # What part of the noise of the data the error of the physics may be; for fields, known to a few hundredths; and where parameters
 # were nearer to their best values than the last part of their deviations before the elements' last step.
 NOISE_SHARE, FIELD_SHARE, LARGEST_SHARE, SHIFT = 2e-3, 1e-2, 0.3, 0.5
-SETTLED = 1e-3  # a parameter has settled if its free number moves less from stage to stage
+SETTLED = 1e-3  # a parameter has settled if its logarithm, or a part of it, moves less from stage to stage
 PER_RESIDUAL = 100  # a relative residual stands for so large an error where there is no estimate
 
 
@@ -184,12 +184,11 @@ class Training:
             fields_held = course.held and self.problem.identified != ()
             course.held = not stage.exact and (fields_held or math.isfinite(shift))
             weighed = self._settle_data()
-            moved = float((self.unknowns.free - before).abs().max()) if len(before) else 0.0
-            shift = (
-                0.0 if estimate is None and moved < SETTLED else shift
-            )  # no elements say how far parameters are from the best
+            change = moved(self.unknowns, before)
+            # where no elements say how far parameters are from the best, they have settled
+            shift = 0.0 if estimate is None and change < SETTLED else shift
             exact = math.sqrt(check) * self.course.estimate_per_residual < self._asked(shift)
-            if exact and not weighed and (shift < SHIFT or (moved < SETTLED and not fields_held)):
+            if exact and not weighed and (shift < SHIFT or (change < SETTLED and not fields_held)):
                 raise Stop(Status.CONVERGED, NO_ESTIMATE if estimate is None else "")
             course.damping, course.optimizer = min(max(optimizer.damping, 1e-10), 1e-2), None
             course.ratio *= 2 if check > 8 * loss and course.ratio < 8 else 1

@@ -142,6 +142,17 @@ def _factorized(matrix: Tensor, slopes: np.ndarray) -> tuple[Tensor, Tensor]:
     return scale, root
 
 
+def moved(unknowns: Unknowns, before: Tensor) -> float:
+    """The largest change of a parameter since its free numbers were `before` (p,), of its logarithm or relative."""
+    changes = [0.0]
+    for symbol, now, then in zip(
+        unknowns.problem.parameters.values(), unknowns.free.tolist(), before.tolist(), strict=True
+    ):
+        size = 1.0 if symbol.transform != "identity" else max(abs(now), abs(then), 1e-300)
+        changes.append(abs(now - then) / size)
+    return max(changes)
+
+
 def _part(priors: Priors, unknowns: Unknowns, columns: Tensor, step: Tensor) -> float:
     """What part of a step is not too long."""
     symbols, count = unknowns.problem.parameters.values(), len(unknowns.free)
