@@ -23,10 +23,8 @@ from kinn.result import Record, Status
 from kinn.statement.problem import Problem
 
 POINTS_PER_PARAMETER, LARGEST_NETWORK = 3, 2400
-STAGE_STEPS, STRIDE = (
-    60,
-    10,
-)  # at most; between moments from which a run can be continued, on gradients ten times as many
+# Steps of a stage at most, and between two moments from which a run can be continued: on gradients ten times as many.
+STAGE_STEPS, STRIDE = 60, 10
 # A stage ends when the loss falls slower than by a rate a step over a window of steps: early where refinement waits.
 GROWING, FULL_GROWN = ((3, 0.99), (15, 0.85)), ((30, 0.995),)
 PATIENCE, IMPROVEMENT = 3, 0.8  # stages in a row that may pass before the squared residual has fallen by this factor
