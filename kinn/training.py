@@ -55,13 +55,13 @@ class Training:
         self.problem, self.form, self.candidates = problem, form, list(candidates)
         self.limits, self.seed, self.clock, self.on_record, self.on_stand = limits, seed, clock, on_record, on_stand
         self.data, self.priors = Data.of(problem), Priors.of(problem, self.candidates[0].surrogate)
-        self.started, self.data_weight = started, DATA_WEIGHT if started else DATA_WEIGHT_START[form.estimates]
+        self.started, self.data_weight = started, DATA_WEIGHT if started else DATA_WEIGHT_START[form.has_elements]
         self.unknowns = self.candidates[0]
         self.best: tuple[float, float | None, Unknowns] | None = None
         self.history: list[Record] = []
         self.terms: dict[str, float] = {}
         self.course, self.steps = Course(), 0
-        self._last_record, self._pace = -math.inf, Pace(closing=not form.estimates and len(self.unknowns.free) > 0)
+        self._last_record, self._pace = -math.inf, Pace(closing=not form.has_elements and len(self.unknowns.free) > 0)
         self.settled: Settled | None = None
 
     @property

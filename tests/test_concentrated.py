@@ -9,7 +9,7 @@ import torch
 
 import kinn
 from kinn.formulations.blocks import PointBlock
-from kinn.formulations.concentrated import concentrated
+from kinn.formulations.concentrated import concentrated, toward_ends
 from kinn.formulations.program import Program
 from kinn.formulations.scaling import initial_surrogate
 from kinn.formulations.trial import Trial
@@ -51,3 +51,12 @@ def test_a_layer_gets_half_of_the_points_and_the_integral_stays(width):
     exact = width * np.sqrt(np.pi / 2)
     assert after.weight @ value == pytest.approx(exact, rel=0.1)
     assert after.weight.sum() == pytest.approx(1, rel=0.1)
+
+
+def test_points_of_a_line_are_dense_at_its_ends_and_the_integral_stays():
+    line = kinn.Mesh.box(2, 6, cells=5)
+    points = toward_ends(partial(sample, line, seed=1), 300, 0)
+    gaps = np.diff(np.sort(points.x[:, 0]))
+    assert 0.9 * 300 < len(points) <= 301
+    assert np.r_[gaps[:3], gaps[-3:]].max() < 0.1 * gaps.max()
+    assert points.weight @ points.x[:, 0] ** 2 == pytest.approx((6**3 - 2**3) / 3, rel=1e-2)

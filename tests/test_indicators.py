@@ -42,6 +42,7 @@ def test_linear_elements_hold_a_linear_function_and_not_a_square(mesh):
 def test_few_cells_participate_where_one_has_all():
     assert participation(np.array([0.0, 0.0, 3.0, 0.0])) == pytest.approx(0.25)
     assert participation(np.full(10, 0.2)) == pytest.approx(1)
+    assert participation(np.zeros(4)) == 1  # where nothing is left, nothing is concentrated
 
 
 @pytest.mark.parametrize("sharp", [True, False])

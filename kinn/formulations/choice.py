@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
-from kinn.formulations.beginning import contradiction
+from kinn.formulations.compatibility import incompatibility
 from kinn.formulations.layers import peclet
 from kinn.formulations.null_space import NullSpace, null_space
 from kinn.formulations.singular import describe, singular_corners
@@ -97,7 +97,7 @@ def _against_strong(problem: Problem, weak: WeakForm | None) -> str:
         return (
             f"{problem.identified[0].name!r} is an unknown coefficient, and data measure the solution as this form does"
         )
-    if _evolves(problem) and (sudden := contradiction(problem, strong_terms(problem))):
+    if _evolves(problem) and (sudden := incompatibility(problem, strong_terms(problem))):
         return sudden
     number = peclet(problem, weak)
     if number > LARGEST_PECLET:

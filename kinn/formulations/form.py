@@ -44,8 +44,9 @@ class Form(ABC):
         return False
 
     @property
-    def estimates(self) -> bool:
-        """Whether finite elements have the statement, estimate errors and move what data determine."""
+    def has_elements(self) -> bool:
+        """Whether finite elements of the statement stand beside the network: to estimate its error, and to move what data
+        determine where they have all of it."""
         return True
 
     @property

@@ -100,7 +100,7 @@ class StrongForm(Form):
         ), surrogate
 
     @property
-    def estimates(self) -> bool:
+    def has_elements(self) -> bool:
         return self.estimate is not None
 
     @property

@@ -1,4 +1,4 @@
-"""Whether initial values fit the conditions on the sides at the same moment."""
+"""Compatibility: whether initial values fit the conditions on the sides at the same moment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SLIGHT = 1e-3  # of what a condition says of the initial values inside: not wort
 POINTS = 256
 
 
-def contradiction(problem: Problem, terms: Sequence[Term]) -> str:
+def incompatibility(problem: Problem, terms: Sequence[Term]) -> str:
     """Which of the strong `terms` the initial values contradict where sides meet the beginning; empty if none.
 
     A wall that is suddenly hot, or a slope at an insulated wall: there a solution has derivatives without bound.
@@ -70,4 +70,4 @@ def _values(program: Program, problem: Problem, points: Points) -> np.ndarray:
     return program(x.new_zeros(0, len(x)), x, normal, guesses, program.tabulate(x)).numpy()
 
 
-__all__ = ["contradiction"]
+__all__ = ["incompatibility"]
